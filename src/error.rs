@@ -1,0 +1,54 @@
+//! The one error type of the crate. It is never built inside malloc.
+
+use std::fmt;
+use std::io;
+
+/// What went wrong, and in its text what would be right.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// heapwatch is not this program's global allocator, so there is nothing to report.
+    NotInstalled,
+    /// A setting is outside of what is possible; the text names it and the possible values.
+    Config(String),
+    /// The endpoint could not listen on its address.
+    Bind {
+        /// The address that was asked for.
+        addr: String,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+    /// A file or profile could not be read as what it should be.
+    Format(String),
+    /// Reading or writing failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NotInstalled => f.write_str(
+                "heapwatch is not the global allocator of this program; add \
+                 `#[global_allocator] static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();`",
+            ),
+            Error::Config(text) | Error::Format(text) => f.write_str(text),
+            Error::Bind { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Error::Io(source) => write!(f, "{source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Bind { source, .. } | Error::Io(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(source: io::Error) -> Self {
+        Error::Io(source)
+    }
+}

@@ -1,0 +1,198 @@
+//! An owned, immutable copy of everything that was counted up to one moment: the only reader of
+//! `record`.
+//!
+//! A [`Snapshot`] is a table of sites. Each [`Site`] is one distinct stack with its counters;
+//! stacks refer to [`Location`]s, which are return addresses interned for the whole snapshot, and
+//! those to [`Module`]s. Names are found once, on first use, and kept with the snapshot.
+
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use crate::symbols::{self, Frame};
+
+/// Buckets of [`Site::lifetimes`] and [`Site::ages`].
+pub const AGE_BUCKETS: usize = 40;
+
+/// An owned copy of all counters at one moment. See the [module's documentation](self).
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub(crate) info: Info,
+    pub(crate) modules: Vec<Module>,
+    pub(crate) locations: Vec<Location>,
+    pub(crate) sites: Vec<Site>,
+    /// Frames of each location, innermost (most deeply inlined) first.
+    pub(crate) names: OnceLock<Vec<Arc<[Frame]>>>,
+}
+
+/// What is true of a whole snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Info {
+    /// When the snapshot was taken.
+    pub taken: SystemTime,
+    /// Seconds from the first allocation of the process to this snapshot.
+    pub watched_seconds: f64,
+    /// Mean bytes between two samples at this moment: 0 is off, 1 is every allocation.
+    pub interval_bytes: u64,
+    /// The largest interval that was in force at any time; what is unseen is below three times it.
+    pub largest_interval_bytes: u64,
+    /// Samples taken since the start.
+    pub samples: u64,
+    /// Samples that could not be kept, by reason; empty when nothing was lost.
+    pub dropped: Vec<Dropped>,
+    /// Things that limit what this snapshot can say, one sentence each; empty on a healthy process.
+    pub notes: Vec<String>,
+    /// Bytes that heapwatch's own tables take.
+    pub self_bytes: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Random number that names this process's profile; equal in two snapshots of one process.
+    pub profile_id: u64,
+}
+
+/// Samples lost for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Short snake_case reason, as in the metric `heapwatch_samples_dropped_total{reason}`.
+    pub reason: &'static str,
+    /// How many samples.
+    pub samples: u64,
+}
+
+/// One loaded object: the executable or a shared library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Path of the file, empty if unknown.
+    pub path: String,
+    /// GNU build id in hex, if the object has one.
+    pub build_id: Option<String>,
+    /// First address of its mapping in this process.
+    pub start: u64,
+    /// One past its last address.
+    pub end: u64,
+    /// What to subtract from an address to get the address that the object file states.
+    pub bias: u64,
+}
+
+/// A return address, interned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The return address in this process: it points behind the call.
+    pub address: u64,
+    /// Index into the snapshot's modules, if the address lies in a known one.
+    pub module: Option<u32>,
+}
+
+/// One distinct stack and what was counted for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Site {
+    /// Stable across restarts of the same binary: a hash of build ids and offsets. Shown in hex.
+    pub id: u64,
+    /// Indices into the snapshot's locations, innermost first, allocator frames removed. Empty for
+    /// the overflow site and where no stack could be captured.
+    pub stack: Box<[u32]>,
+    /// Whether outer frames were cut at the depth limit, or unwinding ended early.
+    pub truncated: bool,
+    /// Whether this is the one site that stands for all stacks beyond the table's bound.
+    pub overflow: bool,
+    /// Allocated and not yet freed.
+    pub live: Totals,
+    /// Allocated since the start.
+    pub allocated: Totals,
+    /// Freed since the start.
+    pub freed: Totals,
+    /// Samples taken since the start.
+    pub samples: u64,
+    /// Lifetimes of freed samples: bucket `i` counts those freed after less than 2^(i+10)
+    /// nanoseconds and not in an earlier bucket; the last takes the rest.
+    pub lifetimes: [u32; AGE_BUCKETS],
+    /// Ages of live samples, in the buckets of `lifetimes`.
+    pub ages: [u32; AGE_BUCKETS],
+}
+
+/// Sums over samples, scaled to what they stand for.
+///
+/// A sample of `s` bytes that was picked with probability `p` stands for `w = 1/p` objects and
+/// `s·w` bytes. The sums are unbiased; their variances are `Σ w²(1−p)` and `Σ (s·w)²(1−p)`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Totals {
+    /// Objects.
+    pub objects: f64,
+    /// Bytes.
+    pub bytes: f64,
+    /// Variance of `objects`.
+    pub objects_variance: f64,
+    /// Variance of `bytes`.
+    pub bytes_variance: f64,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Totals) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+        self.objects_variance += other.objects_variance;
+        self.bytes_variance += other.bytes_variance;
+    }
+}
+
+impl Snapshot {
+    /// What is true of the whole snapshot.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The sites, in no particular order; ids are unique.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// The objects that the locations lie in.
+    pub fn modules(&self) -> &[Module] {
+        &self.modules
+    }
+
+    /// The interned return addresses.
+    pub fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+
+    /// Sum of all sites' live counters.
+    pub fn live(&self) -> Totals {
+        self.sum(|site| site.live)
+    }
+
+    /// Sum of all sites' cumulative allocated counters.
+    pub fn allocated(&self) -> Totals {
+        self.sum(|site| site.allocated)
+    }
+
+    /// Sum of all sites' cumulative freed counters.
+    pub fn freed(&self) -> Totals {
+        self.sum(|site| site.freed)
+    }
+
+    fn sum(&self, of: impl Fn(&Site) -> Totals) -> Totals {
+        let mut total = Totals::default();
+        for site in &self.sites {
+            total += of(site);
+        }
+        total
+    }
+
+    /// Frames at a location, innermost first; several where functions were inlined.
+    ///
+    /// The first call finds the names of all locations of the snapshot, which may take a second
+    /// on a large binary; they are kept.
+    pub fn frames(&self, location: u32) -> &[Frame] {
+        let names = self.names.get_or_init(|| symbols::resolve(&self.modules, &self.locations));
+        names.get(location as usize).map_or(&[], |frames| frames)
+    }
+}
+
+/// Takes a snapshot of this process.
+///
+/// # Errors
+///
+/// [`Error::NotInstalled`](crate::Error::NotInstalled) if heapwatch is not the global allocator.
+pub fn snapshot() -> Result<Snapshot, crate::Error> {
+    Err(crate::Error::NotInstalled)
+}
