@@ -47,7 +47,16 @@ mod tests {
         assert_eq!(parse_interval(b"1"), Some(1));
         assert_eq!(parse_interval(b"524288"), Some(524_288));
         assert_eq!(parse_interval(b"4294967295"), Some(u32::MAX));
-        for bad in ["", "4294967296", "99999999999", "-1", "512k", " 1", "1 ", "0x10"] {
+        for bad in [
+            "",
+            "4294967296",
+            "99999999999",
+            "-1",
+            "512k",
+            " 1",
+            "1 ",
+            "0x10",
+        ] {
             assert_eq!(parse_interval(bad.as_bytes()), None, "{bad:?}");
         }
     }
