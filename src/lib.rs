@@ -1,11 +1,14 @@
 //! heapwatch
 #![deny(unsafe_code)]
 
+mod alloc;
 mod config;
 mod error;
+mod record;
 mod snapshot;
 mod symbols;
 
+pub use alloc::{Alloc, set_interval};
 pub use error::Error;
 #[doc(inline)]
 pub use snapshot::{Snapshot, snapshot};

@@ -5,11 +5,16 @@
 //! stacks refer to [`Location`]s, which are return addresses interned for the whole snapshot, and
 //! those to [`Module`]s. Names are found once, on first use, and kept with the snapshot.
 
+mod take;
+
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-/// Buckets of [`Site::lifetimes`] and [`Site::ages`].
-pub const AGE_BUCKETS: usize = 40;
+use crate::Error;
+pub use crate::record::sites::AGE_BUCKETS;
+use crate::record::thread;
+
+use take::take;
 
 /// An owned copy of all counters at one moment. See the [module's documentation](self).
 #[derive(Debug, Clone)]
@@ -217,9 +222,33 @@ impl Snapshot {
 
 /// Takes a snapshot of this process.
 ///
+/// It may be taken on any thread at any time; several at once and under full load. Other threads
+/// wait for it at most while one shard of a table is copied. Names are not looked up yet: that
+/// happens when a report first asks for them.
+///
 /// # Errors
 ///
-/// [`Error::NotInstalled`](crate::Error::NotInstalled) if heapwatch is not the global allocator.
-pub fn snapshot() -> Result<Snapshot, crate::Error> {
-    Err(crate::Error::NotInstalled)
+/// [`Error::NotInstalled`] if heapwatch is not the global allocator.
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
+///
+/// fn main() -> Result<(), heapwatch::Error> {
+///     let snapshot = heapwatch::snapshot()?;
+///     println!("{:.0} bytes are live, about", snapshot.live().bytes);
+///     Ok(())
+/// }
+/// ```
+pub fn snapshot() -> Result<Snapshot, Error> {
+    if !thread::counts_allocations() {
+        return Err(Error::NotInstalled);
+    }
+    Ok(muted(take))
+}
+
+/// Runs something whose allocations are neither counted nor sampled: heapwatch's own work.
+pub(crate) fn muted<T>(work: impl FnOnce() -> T) -> T {
+    let _muted = thread::Muted::new();
+    work()
 }

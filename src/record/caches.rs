@@ -1,0 +1,147 @@
+//! Sets of unwind rule caches. A walk checks one set out and has it to itself.
+//!
+//! One of framehop's caches has room for 509 rules, too few for a large program's functions, so a
+//! set has several and the address picks one. Sets and caches are made as they are needed.
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use framehop::{CacheNative, MustNotAllocateDuringUnwind};
+
+use super::fork::PerProcess;
+use super::modules::has_memory;
+
+type Cache = CacheNative<MustNotAllocateDuringUnwind>;
+
+/// Caches in a set: a power of two.
+const CACHES: usize = 64;
+/// Walks that may run at once; one more waits its turn.
+const MAX_SETS: usize = 8;
+/// Turns that a walk waits for a set before it gives up.
+const MAX_TURNS: usize = 100_000;
+/// What a cache takes, about: its rules and the unwinder's working space.
+const CACHE_BYTES: usize = 36 << 10;
+
+struct Set {
+    caches: [Option<Box<Cache>>; CACHES],
+}
+
+#[derive(Default)]
+struct Pool {
+    /// Sets that nobody has checked out.
+    free: [AtomicPtr<Set>; MAX_SETS],
+    sets: AtomicUsize,
+    caches: AtomicUsize,
+}
+
+static POOL: PerProcess<Pool> = PerProcess::new();
+
+/// A set that is this walk's alone until it is dropped.
+pub(crate) struct CheckedOut {
+    pool: &'static Pool,
+    set: *mut Set,
+    may_make: bool,
+}
+
+/// Checks a set out, `None` if none can be had. Only if `may_make` are sets and caches made, which
+/// takes room on the stack.
+pub(crate) fn check_out(may_make: bool) -> Option<CheckedOut> {
+    let pool = POOL.get_or_init(Pool::default)?;
+    for _ in 0..MAX_TURNS {
+        let free = pool.free.iter().find_map(|slot| {
+            // Acquire: what the previous holder wrote into the set is seen.
+            let set = slot.swap(ptr::null_mut(), Ordering::Acquire);
+            (!set.is_null()).then_some(set)
+        });
+        let set = match free {
+            Some(set) => set,
+            None if may_make && pool.may_make_set() => {
+                let Some(set) = make_set() else {
+                    pool.sets.fetch_sub(1, Ordering::Relaxed);
+                    return None;
+                };
+                set
+            }
+            None if pool.sets.load(Ordering::Relaxed) == 0 => return None,
+            None => {
+                std::thread::yield_now();
+                continue;
+            }
+        };
+        return Some(CheckedOut {
+            pool,
+            set,
+            may_make,
+        });
+    }
+    None
+}
+
+/// Bytes that all sets take, about.
+pub(crate) fn bytes() -> usize {
+    // Relaxed: a statistic.
+    POOL.get()
+        .map_or(0, |pool| pool.caches.load(Ordering::Relaxed) * CACHE_BYTES)
+}
+
+impl Pool {
+    fn may_make_set(&self) -> bool {
+        // Relaxed: a count, which publishes nothing.
+        self.sets
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |sets| {
+                (sets < MAX_SETS).then_some(sets + 1)
+            })
+            .is_ok()
+    }
+}
+
+fn make_set() -> Option<*mut Set> {
+    has_memory(size_of::<Set>()).then(|| {
+        Box::into_raw(Box::new(Set {
+            caches: [const { None }; CACHES],
+        }))
+    })
+}
+
+impl CheckedOut {
+    /// The cache for an address, made if need be; another one if it cannot be made.
+    pub(crate) fn for_address(&mut self, address: u64) -> Option<&mut Cache> {
+        // SAFETY: the set came out of a slot, or was made, and goes back when `self` is dropped;
+        // until then nobody else has it.
+        let set = unsafe { &mut *self.set };
+        // The upper bits of a multiplicative hash: framehop picks by the lower bits.
+        let hash = address.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let index = (hash >> 32) as usize % CACHES;
+        if set.caches[index].is_none() && self.may_make && has_memory(2 * CACHE_BYTES) {
+            set.caches[index] = Some(Box::new(Cache::default()));
+            self.pool.caches.fetch_add(1, Ordering::Relaxed);
+        }
+        if set.caches[index].is_some() {
+            return set.caches[index].as_deref_mut();
+        }
+        set.caches
+            .iter_mut()
+            .flatten()
+            .next()
+            .map(|cache| &mut **cache)
+    }
+}
+
+impl Drop for CheckedOut {
+    fn drop(&mut self) {
+        for slot in &self.pool.free {
+            // Release: pairs with the acquire in `check_out`.
+            let put = slot.compare_exchange(
+                ptr::null_mut(),
+                self.set,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if put.is_ok() {
+                return;
+            }
+        }
+        // There are never more sets than slots, so one was free.
+    }
+}

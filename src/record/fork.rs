@@ -1,0 +1,131 @@
+//! State that a forked child starts anew.
+//!
+//! A child of `fork` has one thread, and the locks that its parent's other threads held stay
+//! locked in it for ever. So nothing here is repaired: [`PerProcess`] gives the child a fresh
+//! value and leaves the parent's where it is, untouched and unread.
+#![allow(unsafe_code)]
+
+use super::clock;
+use std::alloc::{Layout, alloc, dealloc};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+/// How many forks lie between the first process and this one.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// When this process was forked, in nanoseconds since the first one's first allocation.
+static BEGAN_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes children of `fork` start anew. Called once per program.
+pub(crate) fn watch() {
+    extern "C" fn in_child() {
+        // Relaxed: the child has only this thread.
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+        BEGAN_NS.store(clock::now_ns(), Ordering::Relaxed);
+    }
+    // SAFETY: the handler only reads the clock and writes to atomics, which is safe in a child of fork. If registering
+    // fails for want of memory, children share their parent's counts: still sound.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+}
+
+/// The number of this process in its chain of forks.
+pub(crate) fn generation() -> u32 {
+    // Relaxed: changes only in a new process, before any other thread exists.
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// When this process's profile began, in nanoseconds of [`clock`].
+pub(crate) fn began_ns() -> u64 {
+    BEGAN_NS.load(Ordering::Relaxed)
+}
+
+/// A lazily made value, another one in each forked child. It is never dropped.
+pub(crate) struct PerProcess<T: Sync + 'static> {
+    slot: AtomicPtr<Slot<T>>,
+}
+
+struct Slot<T> {
+    generation: u32,
+    value: T,
+}
+
+impl<T: Send + Sync + 'static> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        PerProcess {
+            slot: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// This process's value, if it has been made.
+    pub(crate) fn get(&self) -> Option<&'static T> {
+        // Acquire: pairs with the release in `get_or_init`, so that the value is seen whole.
+        let slot = self.slot.load(Ordering::Acquire);
+        // SAFETY: slots are published whole, never changed and never freed.
+        let slot = unsafe { slot.as_ref() }?;
+        (slot.generation == generation()).then_some(&slot.value)
+    }
+
+    /// This process's value, made now if need be; `None` if there is no memory for it.
+    ///
+    /// `make` may run on several threads at once; one result is kept.
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> Option<&'static T> {
+        let old = self.slot.load(Ordering::Acquire);
+        // SAFETY: as in `get`.
+        if let Some(slot) = unsafe { old.as_ref() }
+            && slot.generation == generation()
+        {
+            return Some(&slot.value);
+        }
+        let layout = Layout::new::<Slot<T>>();
+        // SAFETY: a slot is not zero-sized, it holds a generation.
+        let new = unsafe { alloc(layout) }.cast::<Slot<T>>();
+        if new.is_null() {
+            return None;
+        }
+        // SAFETY: `new` is fresh, aligned and large enough.
+        unsafe {
+            new.write(Slot {
+                generation: generation(),
+                value: make(),
+            })
+        };
+        // AcqRel: release publishes the value; acquire sees the winner's if this thread lost.
+        match self
+            .slot
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+        {
+            // SAFETY: published for good just now.
+            Ok(_) => Some(unsafe { &(*new).value }),
+            Err(_) => {
+                // SAFETY: `new` was not published, so it is this thread's alone.
+                unsafe {
+                    ptr::drop_in_place(new);
+                    dealloc(new.cast(), layout);
+                }
+                self.get()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static NUMBER: PerProcess<u32> = PerProcess::new();
+
+    /// Threads that race for the first use must agree on one value.
+    #[test]
+    fn all_threads_see_one_value() {
+        let seen: Vec<u32> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|i| scope.spawn(move || *NUMBER.get_or_init(|| i).unwrap()))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert!(seen.iter().all(|value| *value == seen[0]), "{seen:?}");
+        assert_eq!(NUMBER.get(), Some(&seen[0]));
+    }
+}

@@ -1,0 +1,415 @@
+//! The reserved address range in which all sampled blocks live, and nothing else but the
+//! allocator's own bookkeeping for it.
+//!
+//! It is filled by jemalloc arenas of our own, which get their memory through the extent hooks
+//! below: a bump pointer over the range. Whether a block was sampled is then one subtraction and
+//! one comparison against a read-only cache line, for any inner allocator.
+#![allow(unsafe_code)]
+
+use std::alloc::Layout;
+use std::ffi::{c_uint, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use tikv_jemalloc_sys as jemalloc;
+
+use super::loss::Loss;
+use super::thread;
+
+/// Address space that is asked for; halved until it is granted.
+const WANTED: usize = 4 << 40;
+/// Below this a region is not worth having: jemalloc takes 2 MiB for each arena's bookkeeping.
+const LEAST: usize = 64 << 20;
+/// Under a limit on address space (`ulimit -v`), the region takes at most this share of it: the
+/// rest is the program's.
+const SHARE_OF_LIMIT: usize = 8;
+/// jemalloc wants its chunks on huge page boundaries, as its own mappings are.
+const ALIGN: usize = 2 << 20;
+
+const MAX_ARENAS: usize = 16;
+const NO_ARENA: u32 = 0;
+const ARENA_IN_THE_MAKING: u32 = u32::MAX;
+
+/// Read by every `dealloc`, written once; alone on its cache line so that nothing evicts it.
+#[repr(align(128))]
+struct Bounds {
+    base: AtomicUsize,
+    len: AtomicUsize,
+}
+
+static BOUNDS: Bounds = Bounds {
+    base: AtomicUsize::new(0),
+    len: AtomicUsize::new(0),
+};
+
+/// Bytes of the range that have been handed to jemalloc.
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+/// jemalloc arena index plus one, or one of the two constants above. The last one is for blocks
+/// that are returned to the system as soon as they are freed.
+static ARENAS: [AtomicU32; MAX_ARENAS + 1] = [const { AtomicU32::new(NO_ARENA) }; MAX_ARENAS + 1];
+static ARENAS_IN_USE: AtomicUsize = AtomicUsize::new(1);
+static OVERSIZE: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Whether an address is that of a sampled block.
+#[inline(always)]
+pub(crate) fn contains(ptr: *mut u8) -> bool {
+    // Relaxed: a thread that holds a block of the region got it, through whatever it synchronised
+    // with, from a thread that had seen the region set up, and so sees it set up itself. A thread
+    // without such a block may read any mixture of before and after: `len` is written last and
+    // `contains_for_sure` looks again.
+    let base = BOUNDS.base.load(Ordering::Relaxed);
+    let len = BOUNDS.len.load(Ordering::Relaxed);
+    (ptr as usize).wrapping_sub(base) < len
+}
+
+/// [`contains`] for the slow path, where the order of two loads may cost something.
+pub(crate) fn contains_for_sure(ptr: *mut u8) -> bool {
+    // Acquire: pairs with the release in `reserve`; a thread that sees `len` sees `base`.
+    let len = BOUNDS.len.load(Ordering::Acquire);
+    (ptr as usize).wrapping_sub(BOUNDS.base.load(Ordering::Relaxed)) < len
+}
+
+/// Reserves the range. Called once, before the first sample; on failure nothing is ever sampled.
+pub(crate) fn reserve() {
+    let mut size = WANTED;
+    if let Some(limit) = address_space_limit() {
+        size = size.min((limit / SHARE_OF_LIMIT) & !(ALIGN - 1));
+    }
+    while size >= LEAST {
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches nothing
+        // that exists.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                size,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if start != libc::MAP_FAILED {
+            let base = (start as usize).next_multiple_of(ALIGN);
+            BOUNDS.base.store(base, Ordering::Relaxed);
+            ARENAS_IN_USE.store(processors().clamp(1, MAX_ARENAS), Ordering::Relaxed);
+            OVERSIZE.store(oversize_threshold(), Ordering::Relaxed);
+            // Release: whoever sees the length sees the base.
+            BOUNDS
+                .len
+                .store(size - (base - start as usize), Ordering::Release);
+            return;
+        }
+        size /= 2;
+    }
+}
+
+/// Whether there is a region.
+pub(crate) fn is_reserved() -> bool {
+    // Relaxed: `allocate` finds out for sure.
+    BOUNDS.len.load(Ordering::Relaxed) != 0
+}
+
+/// Makes the first arena, which also makes sure that jemalloc has started.
+pub(crate) fn warm_up() {
+    let _ = arena_in(0);
+}
+
+/// Why [`allocate`] returns null.
+pub(crate) fn why_not() -> Loss {
+    if is_reserved() {
+        Loss::RegionFull
+    } else {
+        Loss::RegionRefused
+    }
+}
+
+/// Allocates a block in the region; null if that cannot be.
+pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
+    let Some(arena) = arena_for(layout.size()) else {
+        return ptr::null_mut();
+    };
+    let zero = if zeroed { jemalloc::MALLOCX_ZERO } else { 0 };
+    // SAFETY: the size is not zero, and the flags name an arena that exists.
+    unsafe { jemalloc::mallocx(layout.size().max(1), flags(arena, layout.align()) | zero) }.cast()
+}
+
+/// Gives a block back.
+///
+/// # Safety
+///
+/// `ptr` came from [`allocate`] or [`reallocate`] and is not used again.
+pub(crate) unsafe fn free(ptr: *mut u8) {
+    // Past the thread cache: what lies there would be handed out again as an ordinary block.
+    // SAFETY: the caller's promise.
+    unsafe { jemalloc::dallocx(ptr.cast(), jemalloc::MALLOCX_TCACHE_NONE) }
+}
+
+/// Resizes a block within the region; null if that cannot be, and then the block is as it was.
+///
+/// # Safety
+///
+/// `ptr` came from [`allocate`] or [`reallocate`]; it is not used again unless null is returned.
+pub(crate) unsafe fn reallocate(ptr: *mut u8, align: usize, new_size: usize) -> *mut u8 {
+    let Some(arena) = arena_for(new_size) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: the caller's promise; the size is not zero.
+    unsafe { jemalloc::rallocx(ptr.cast(), new_size.max(1), flags(arena, align)) }.cast()
+}
+
+fn flags(arena: u32, align: usize) -> i32 {
+    jemalloc::MALLOCX_ARENA(arena as usize)
+        | jemalloc::MALLOCX_TCACHE_NONE
+        | jemalloc::MALLOCX_LG_ALIGN(align.trailing_zeros() as usize)
+}
+
+/// The arena that this thread prefers for a block, made if need be.
+fn arena_for(size: usize) -> Option<u32> {
+    // Relaxed: both are written once, before anything is sampled.
+    let slot = if size >= OVERSIZE.load(Ordering::Relaxed) {
+        MAX_ARENAS
+    } else {
+        thread::number() % ARENAS_IN_USE.load(Ordering::Relaxed)
+    };
+    arena_in(slot).or_else(|| arena_in(0))
+}
+
+/// The arena in a slot. `None` while another thread makes it, and when there can be none.
+fn arena_in(slot: usize) -> Option<u32> {
+    if !is_reserved() {
+        return None;
+    }
+    let slot_cell = &ARENAS[slot];
+    // Acquire: pairs with the release below, so that the arena is seen as it was set up.
+    match slot_cell.load(Ordering::Acquire) {
+        NO_ARENA => {}
+        ARENA_IN_THE_MAKING => return None,
+        index => return Some(index - 1),
+    }
+    // Acquire on failure for the same reason; on success nothing has been published yet.
+    slot_cell
+        .compare_exchange(
+            NO_ARENA,
+            ARENA_IN_THE_MAKING,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        )
+        .ok()?;
+    let made = create_arena(slot == MAX_ARENAS);
+    slot_cell.store(made.map_or(NO_ARENA, |index| index + 1), Ordering::Release);
+    made
+}
+
+fn create_arena(oversize: bool) -> Option<u32> {
+    let mut index: c_uint = 0;
+    let mut len = size_of::<c_uint>();
+    let mut hooks: *const jemalloc::extent_hooks_t = &raw const HOOKS.0;
+    // SAFETY: "arenas.create" (unsigned, extent_hooks_t *): creates an arena with these hooks and
+    // returns its index; the hooks are static.
+    let failed = unsafe {
+        jemalloc::mallctl(
+            c"arenas.create".as_ptr(),
+            (&raw mut index).cast(),
+            &raw mut len,
+            (&raw mut hooks).cast(),
+            size_of_val(&hooks),
+        )
+    };
+    if failed != 0 {
+        return None;
+    }
+    if oversize {
+        purge_at_once(index);
+    }
+    Some(index)
+}
+
+/// As jemalloc does with its own arena for huge blocks: their pages go back when they are freed.
+fn purge_at_once(arena: u32) {
+    let mut mib = [0_usize; 3];
+    let mut len = mib.len();
+    let mut decay: isize = 0;
+    // SAFETY: "arena.<i>.dirty_decay_ms" (ssize_t): time until unused dirty pages are purged; 0 is
+    // at once. The name has three parts, of which the second is the arena's index.
+    unsafe {
+        let name = c"arena.0.dirty_decay_ms".as_ptr();
+        if jemalloc::mallctlnametomib(name, mib.as_mut_ptr(), &raw mut len) == 0 {
+            mib[1] = arena as usize;
+            jemalloc::mallctlbymib(
+                mib.as_ptr(),
+                len,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                (&raw mut decay).cast(),
+                size_of::<isize>(),
+            );
+        }
+    }
+}
+
+/// From which size on jemalloc itself would use its arena for huge blocks.
+fn oversize_threshold() -> usize {
+    let mut value: usize = 0;
+    let mut len = size_of::<usize>();
+    // SAFETY: "opt.oversize_threshold" (size_t): read only.
+    let failed = unsafe {
+        jemalloc::mallctl(
+            c"opt.oversize_threshold".as_ptr(),
+            (&raw mut value).cast(),
+            &raw mut len,
+            ptr::null_mut(),
+            0,
+        )
+    };
+    if failed != 0 || value == 0 {
+        usize::MAX
+    } else {
+        value
+    }
+}
+
+fn address_space_limit() -> Option<usize> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit fills the struct that it is given.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    (failed == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
+}
+
+/// Processors that this process may use. Not `std::thread::available_parallelism`, which reads
+/// files and allocates.
+fn processors() -> usize {
+    // SAFETY: sched_getaffinity fills the set that it is given, which plain zeroes are valid for.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) != 0 {
+            return 1;
+        }
+        libc::CPU_COUNT(&set) as usize
+    }
+}
+
+struct Hooks(jemalloc::extent_hooks_t);
+
+// SAFETY: plain function pointers; jemalloc only reads them.
+unsafe impl Sync for Hooks {}
+
+/// No `destroy`, `commit` and `decommit`: arenas live for ever, and what is handed out is
+/// committed.
+static HOOKS: Hooks = Hooks(jemalloc::extent_hooks_t {
+    alloc: Some(extent_alloc),
+    dalloc: Some(extent_dalloc),
+    destroy: None,
+    commit: None,
+    decommit: None,
+    purge_lazy: None,
+    purge_forced: Some(extent_purge),
+    split: Some(extent_split),
+    merge: Some(extent_merge),
+});
+
+/// Bumps. The memory is the kernel's zero pages because no address is handed out twice.
+unsafe extern "C" fn extent_alloc(
+    _hooks: *mut jemalloc::extent_hooks_t,
+    new_addr: *mut c_void,
+    size: usize,
+    alignment: usize,
+    zero: *mut bool,
+    commit: *mut bool,
+    _arena: c_uint,
+) -> *mut c_void {
+    // A wish for one address is a wish to grow in place, which a bump pointer shared by all arenas
+    // cannot promise.
+    if !new_addr.is_null() {
+        return ptr::null_mut();
+    }
+    let Some(start) = bump(size, alignment) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: the range was reserved by `reserve` and handed to nobody else.
+    if unsafe {
+        libc::mprotect(
+            start as *mut c_void,
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+        )
+    } != 0
+    {
+        return ptr::null_mut();
+    }
+    // SAFETY: jemalloc passes valid pointers to its two answers.
+    unsafe {
+        *zero = true;
+        *commit = true;
+    }
+    start as *mut c_void
+}
+
+fn bump(size: usize, alignment: usize) -> Option<usize> {
+    let base = BOUNDS.base.load(Ordering::Relaxed);
+    let len = BOUNDS.len.load(Ordering::Relaxed);
+    let mut used = USED.load(Ordering::Relaxed);
+    loop {
+        let start = (base + used).checked_next_multiple_of(alignment)?;
+        let end = start.checked_add(size)?;
+        if end > base + len {
+            return None;
+        }
+        // Relaxed: the addresses are all that is shared; what is written there is published by
+        // jemalloc's own locks.
+        match USED.compare_exchange_weak(used, end - base, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return Some(start),
+            Err(now) => used = now,
+        }
+    }
+}
+
+/// Refuses, so that jemalloc keeps the range and uses it again.
+unsafe extern "C" fn extent_dalloc(
+    _hooks: *mut jemalloc::extent_hooks_t,
+    _addr: *mut c_void,
+    _size: usize,
+    _committed: bool,
+    _arena: c_uint,
+) -> bool {
+    true
+}
+
+unsafe extern "C" fn extent_purge(
+    _hooks: *mut jemalloc::extent_hooks_t,
+    addr: *mut c_void,
+    _size: usize,
+    offset: usize,
+    length: usize,
+    _arena: c_uint,
+) -> bool {
+    // SAFETY: jemalloc names unused pages of an extent that it got from `extent_alloc`.
+    unsafe { libc::madvise(addr.byte_add(offset), length, libc::MADV_DONTNEED) != 0 }
+}
+
+unsafe extern "C" fn extent_split(
+    _hooks: *mut jemalloc::extent_hooks_t,
+    _addr: *mut c_void,
+    _size: usize,
+    _size_a: usize,
+    _size_b: usize,
+    _committed: bool,
+    _arena: c_uint,
+) -> bool {
+    false
+}
+
+unsafe extern "C" fn extent_merge(
+    _hooks: *mut jemalloc::extent_hooks_t,
+    _addr_a: *mut c_void,
+    _size_a: usize,
+    _addr_b: *mut c_void,
+    _size_b: usize,
+    _committed: bool,
+    _arena: c_uint,
+) -> bool {
+    false
+}

@@ -1,0 +1,84 @@
+//! The sampling interval: from the environment, from the program, and what the bounds made of it.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use crate::config::{DEFAULT_INTERVAL, MAX_LIVE_SAMPLES, parse_interval};
+
+// All relaxed: each number stands for itself, and a thread that reads an old interval samples
+// rightly at the old interval.
+static INTERVAL: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
+static LARGEST: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
+static ENVIRONMENT_IS_BAD: AtomicBool = AtomicBool::new(false);
+static DOUBLINGS: AtomicU64 = AtomicU64::new(0);
+static DOUBLE_AT: AtomicUsize = AtomicUsize::new(FIRST_DOUBLING);
+
+/// Live samples at which the interval doubles for the first time: an eighth before the table is
+/// full. Each further doubling comes when half of the rest is used up, so the table fills ever
+/// more slowly and never quite.
+const FIRST_DOUBLING: usize = MAX_LIVE_SAMPLES / 8 * 7;
+
+/// Takes the interval from `HEAPWATCH_INTERVAL`.
+///
+/// Not by `std::env`, whose lock the calling thread may hold while it allocates.
+pub(crate) fn read_environment() {
+    // SAFETY: getenv with a C string; the answer is a C string that stays until the environment is
+    // changed, and this runs on the first allocation of the process.
+    let value = unsafe {
+        let value = libc::getenv(c"HEAPWATCH_INTERVAL".as_ptr());
+        if value.is_null() {
+            return;
+        }
+        CStr::from_ptr(value)
+    };
+    match parse_interval(value.to_bytes()) {
+        Some(interval) => set_interval(interval),
+        None => ENVIRONMENT_IS_BAD.store(true, Ordering::Relaxed),
+    }
+}
+
+/// Whether `HEAPWATCH_INTERVAL` was set to something that is no interval.
+pub(crate) fn environment_is_bad() -> bool {
+    ENVIRONMENT_IS_BAD.load(Ordering::Relaxed)
+}
+
+pub(crate) fn interval() -> u32 {
+    INTERVAL.load(Ordering::Relaxed)
+}
+
+/// The largest interval that live samples may have been taken at.
+pub(crate) fn largest_interval() -> u32 {
+    LARGEST.load(Ordering::Relaxed)
+}
+
+/// How often the bound on live samples doubled the interval.
+pub(crate) fn doublings() -> u64 {
+    DOUBLINGS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn set_interval(interval: u32) {
+    INTERVAL.store(interval, Ordering::Relaxed);
+    LARGEST.fetch_max(interval, Ordering::Relaxed);
+    DOUBLE_AT.store(FIRST_DOUBLING, Ordering::Relaxed);
+}
+
+/// Doubles the interval when the table of live samples runs full. Samples keep the weight that
+/// they were taken with, so the sums stay unbiased.
+pub(crate) fn slow_down_when_full(live_samples: usize) {
+    let limit = DOUBLE_AT.load(Ordering::Relaxed);
+    if live_samples < limit {
+        return;
+    }
+    let next = limit + (MAX_LIVE_SAMPLES - limit).div_ceil(2).max(1);
+    // Only one thread per threshold.
+    if DOUBLE_AT
+        .compare_exchange(limit, next, Ordering::Relaxed, Ordering::Relaxed)
+        .is_ok()
+    {
+        let doubled = interval().saturating_mul(2);
+        INTERVAL.store(doubled, Ordering::Relaxed);
+        LARGEST.fetch_max(doubled, Ordering::Relaxed);
+        DOUBLINGS.fetch_add(1, Ordering::Relaxed);
+    }
+}

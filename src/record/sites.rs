@@ -1,0 +1,233 @@
+//! Stack → site, and each site's counters.
+//!
+//! Sites are never removed, so that a live sample may name its site by number. The table is in
+//! shards, each behind its own lock, which is held for one look-up, one update or the copying of
+//! one shard. All fields of a site change under that lock: who reads them reads one moment.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashTable;
+
+use crate::config::{MAX_SELF_BYTES, MAX_SITES};
+
+use super::fork::PerProcess;
+use super::live::LiveSample;
+use super::loss::{self, Loss};
+use super::sampler::mix;
+use super::stack::Stack;
+use super::sum::Sum;
+
+const SHARDS: usize = 64;
+
+/// Buckets of a histogram of times; see [`age_bucket`].
+pub const AGE_BUCKETS: usize = 40;
+
+/// A site's number: its place in a shard times the number of shards, plus the shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SiteId(u32);
+
+/// The one site for all stacks that found no room.
+pub(crate) const OVERFLOW: SiteId = SiteId(u32::MAX);
+
+/// A stack and what was counted for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    /// Return addresses, innermost first.
+    pub(crate) stack: &'static [usize],
+    pub(crate) truncated: bool,
+    pub(crate) samples: u64,
+    pub(crate) allocated: Sum,
+    pub(crate) freed: Sum,
+    /// Freed samples by lifetime.
+    pub(crate) lifetimes: [u32; AGE_BUCKETS],
+}
+
+impl Site {
+    const fn new(stack: &'static [usize], truncated: bool) -> Site {
+        Site {
+            stack,
+            truncated,
+            samples: 0,
+            allocated: Sum::NOTHING,
+            freed: Sum::NOTHING,
+            lifetimes: [0; AGE_BUCKETS],
+        }
+    }
+}
+
+#[derive(Default)]
+struct Shard {
+    /// Places in `sites`, by the hash of their stacks.
+    index: HashTable<u32>,
+    sites: Vec<Site>,
+}
+
+struct Sites {
+    shards: [Mutex<Shard>; SHARDS],
+    overflow: Mutex<Site>,
+    count: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+static SITES: PerProcess<Sites> = PerProcess::new();
+
+fn sites() -> Option<&'static Sites> {
+    SITES.get_or_init(|| Sites {
+        shards: [const {
+            Mutex::new(Shard {
+                index: HashTable::new(),
+                sites: Vec::new(),
+            })
+        }; SHARDS],
+        overflow: Mutex::new(Site::new(&[], true)),
+        count: AtomicUsize::new(0),
+        bytes: AtomicUsize::new(0),
+    })
+}
+
+/// The site of a stack, made if need be; the overflow site if there is no room for it. `None`
+/// without memory for the table itself.
+pub(crate) fn find_or_insert(stack: &Stack) -> Option<SiteId> {
+    let sites = sites()?;
+    let hash = hash_of(stack.frames());
+    let number = (hash >> 32) as usize % SHARDS;
+    let mut shard = lock(sites.shards.get(number)?);
+    let id = shard
+        .find(hash, stack)
+        .or_else(|| sites.insert(&mut shard, hash, stack));
+    match id {
+        Some(place) => Some(SiteId(place * SHARDS as u32 + number as u32)),
+        None => {
+            loss::count(Loss::SitesFull);
+            Some(OVERFLOW)
+        }
+    }
+}
+
+/// Counts a new sample.
+pub(crate) fn allocated(id: SiteId, sum: &Sum) {
+    update(id, |site| {
+        site.samples += 1;
+        site.allocated.add(sum);
+    });
+}
+
+/// Counts the free of a sample.
+pub(crate) fn freed(sample: &LiveSample, now_ns: u64) {
+    let sum = Sum::of(sample.size, sample.interval);
+    let bucket = age_bucket(now_ns.saturating_sub(sample.birth_ns));
+    update(sample.site, |site| {
+        site.freed.add(&sum);
+        if let Some(count) = site.lifetimes.get_mut(bucket) {
+            *count = count.saturating_add(1);
+        }
+    });
+}
+
+/// Copies all sites, shard by shard; memory for the copy is taken before a shard is locked.
+pub(crate) fn read() -> Vec<(SiteId, Site)> {
+    let Some(sites) = SITES.get() else {
+        return Vec::new();
+    };
+    // Relaxed: an estimate of the size.
+    let mut copy = Vec::with_capacity(sites.count.load(Ordering::Relaxed) + SHARDS);
+    for (number, shard) in sites.shards.iter().enumerate() {
+        copy.reserve(MAX_SITES / SHARDS);
+        let shard = lock(shard);
+        copy.extend(
+            shard
+                .sites
+                .iter()
+                .enumerate()
+                .map(|(place, site)| (SiteId((place * SHARDS + number) as u32), site.clone())),
+        );
+    }
+    let overflow = lock(&sites.overflow).clone();
+    if overflow.samples > 0 {
+        copy.push((OVERFLOW, overflow));
+    }
+    copy
+}
+
+/// Bytes that the table takes.
+pub(crate) fn bytes() -> usize {
+    // Relaxed: a statistic.
+    SITES
+        .get()
+        .map_or(0, |sites| sites.bytes.load(Ordering::Relaxed))
+}
+
+/// Which bucket a time falls into: bucket `i` is for less than 2^(i+10) ns, the last for the rest.
+pub(crate) fn age_bucket(ns: u64) -> usize {
+    ((u64::BITS - (ns >> 10).leading_zeros()) as usize).min(AGE_BUCKETS - 1)
+}
+
+impl Shard {
+    fn find(&self, hash: u64, stack: &Stack) -> Option<u32> {
+        let same = |place: &u32| {
+            self.sites.get(*place as usize).is_some_and(|site| {
+                site.stack == stack.frames() && site.truncated == stack.truncated
+            })
+        };
+        self.index.find(hash, same).copied()
+    }
+
+    fn bytes(&self) -> usize {
+        self.index.allocation_size() + self.sites.capacity() * size_of::<Site>()
+    }
+}
+
+impl Sites {
+    /// `None` if the table is full or there is no memory.
+    fn insert(&self, shard: &mut Shard, hash: u64, stack: &Stack) -> Option<u32> {
+        // Relaxed: bounds that may be missed by as many sites as there are threads. A shard that
+        // gets more than twice its share would exceed what `read` and the numbers allow for.
+        if self.count.load(Ordering::Relaxed) >= MAX_SITES
+            || shard.sites.len() >= 2 * MAX_SITES / SHARDS
+            || super::self_bytes() >= MAX_SELF_BYTES
+        {
+            return None;
+        }
+        let before = shard.bytes();
+        let Shard { index, sites } = shard;
+        sites.try_reserve(1).ok()?;
+        let rehash = |place: &u32| sites.get(*place as usize).map_or(0, |s| hash_of(s.stack));
+        index.try_reserve(1, rehash).ok()?;
+        let mut frames = Vec::new();
+        frames.try_reserve_exact(stack.frames().len()).ok()?;
+        frames.extend_from_slice(stack.frames());
+        let place = sites.len() as u32;
+        index.insert_unique(hash, place, rehash);
+        sites.push(Site::new(frames.leak(), stack.truncated));
+        let grown = shard.bytes() - before + size_of_val(stack.frames());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(grown, Ordering::Relaxed);
+        Some(place)
+    }
+}
+
+fn update(id: SiteId, change: impl FnOnce(&mut Site)) {
+    let Some(sites) = SITES.get() else { return };
+    if id == OVERFLOW {
+        change(&mut lock(&sites.overflow));
+        return;
+    }
+    let Some(shard) = sites.shards.get(id.0 as usize % SHARDS) else {
+        return;
+    };
+    if let Some(site) = lock(shard).sites.get_mut(id.0 as usize / SHARDS) {
+        change(site);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics under these locks, so they are never poisoned.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn hash_of(frames: &[usize]) -> u64 {
+    frames.iter().fold(frames.len() as u64, |hash, &frame| {
+        mix(hash ^ frame as u64).rotate_left(5)
+    })
+}

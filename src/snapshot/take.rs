@@ -1,0 +1,236 @@
+//! Copies `record`'s tables into a snapshot.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use crate::record::fork::{self, PerProcess};
+use crate::record::live::{self, LiveSample};
+use crate::record::loss::{self, Loss};
+use crate::record::sampler::mix;
+use crate::record::sites::{self, AGE_BUCKETS, OVERFLOW, SiteId};
+use crate::record::sum::Sum;
+use crate::record::{self, clock, modules, settings};
+
+use super::{Dropped, Info, Location, Module, Site, Snapshot, Totals};
+
+pub(super) fn take() -> Snapshot {
+    modules::refresh();
+    // Samples before sites: a sample that is read was counted at its site by the time that is.
+    let now_ns = clock::now_ns();
+    let ages = ages(&live::read(), now_ns);
+    let sites = sites::read();
+    let modules = modules::current().map_or(&[][..], |list| &list.modules);
+    let mut locations = Locations::new(modules);
+    let sites = sites
+        .iter()
+        .map(|(id, site)| locations.site(*id, site, ages.get(id)))
+        .collect::<Vec<_>>();
+    Snapshot {
+        info: info(now_ns, sites.iter().map(|site| site.samples).sum()),
+        modules: modules.iter().map(module).collect(),
+        locations: locations.list,
+        sites,
+        names: OnceLock::new(),
+    }
+}
+
+type Ages = [u32; AGE_BUCKETS];
+
+/// Histograms of the ages of live samples, by site.
+fn ages(samples: &[LiveSample], now_ns: u64) -> HashMap<SiteId, Ages> {
+    let mut ages = HashMap::new();
+    for sample in samples {
+        let buckets: &mut Ages = ages.entry(sample.site).or_insert([0; AGE_BUCKETS]);
+        buckets[sites::age_bucket(now_ns.saturating_sub(sample.birth_ns))] += 1;
+    }
+    ages
+}
+
+/// Interns addresses.
+struct Locations<'a> {
+    modules: &'a [modules::Module],
+    /// What stands for a module in site ids: the same in each run of the same file.
+    module_keys: Vec<u64>,
+    list: Vec<Location>,
+    /// Place in `list` and part of the site id, by address.
+    known: HashMap<usize, (u32, u64)>,
+}
+
+impl<'a> Locations<'a> {
+    fn new(modules: &'a [modules::Module]) -> Self {
+        let key = |module: &modules::Module| {
+            let name = if module.build_id.is_empty() {
+                module.path
+            } else {
+                module.build_id
+            };
+            name.iter()
+                .fold(1, |hash, byte| mix(hash ^ u64::from(*byte)))
+        };
+        Locations {
+            modules,
+            module_keys: modules.iter().map(key).collect(),
+            list: Vec::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    fn site(&mut self, id: SiteId, site: &sites::Site, ages: Option<&Ages>) -> Site {
+        let overflow = id == OVERFLOW;
+        let mut hash = mix(u64::from(overflow) * 2 + u64::from(site.truncated));
+        let stack = site.stack.iter().map(|&address| {
+            let (place, part) = self.intern(address);
+            hash = mix(hash ^ part);
+            place
+        });
+        Site {
+            stack: stack.collect(),
+            id: hash,
+            truncated: site.truncated,
+            overflow,
+            live: totals(&site.allocated.without(&site.freed)),
+            allocated: totals(&site.allocated),
+            freed: totals(&site.freed),
+            samples: site.samples,
+            lifetimes: site.lifetimes,
+            ages: ages.copied().unwrap_or([0; AGE_BUCKETS]),
+        }
+    }
+
+    fn intern(&mut self, address: usize) -> (u32, u64) {
+        let (modules, keys, list) = (self.modules, &self.module_keys, &mut self.list);
+        *self.known.entry(address).or_insert_with(|| {
+            let module = modules
+                .iter()
+                .position(|module| module.range.contains(&address));
+            let part = match module {
+                Some(module) => mix(keys[module] ^ (address - modules[module].bias) as u64),
+                None => address as u64,
+            };
+            list.push(Location {
+                address: address as u64,
+                module: module.map(|m| m as u32),
+            });
+            (list.len() as u32 - 1, part)
+        })
+    }
+}
+
+fn totals(sum: &Sum) -> Totals {
+    Totals {
+        objects: sum.objects(),
+        bytes: sum.bytes(),
+        objects_variance: sum.objects_variance(),
+        bytes_variance: sum.bytes_variance(),
+    }
+}
+
+fn module(module: &modules::Module) -> Module {
+    let path = if module.path.is_empty() {
+        std::env::current_exe()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    } else {
+        String::from_utf8_lossy(module.path).into_owned()
+    };
+    let build_id = module
+        .build_id
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
+    Module {
+        path,
+        build_id: (!build_id.is_empty()).then_some(build_id),
+        start: module.range.start as u64,
+        end: module.range.end as u64,
+        bias: module.bias as u64,
+    }
+}
+
+fn info(now_ns: u64, samples: u64) -> Info {
+    let dropped = Loss::ALL
+        .into_iter()
+        .filter(|loss| loss.loses_bytes() && loss::counted(*loss) > 0)
+        .map(|loss| Dropped {
+            reason: loss.name(),
+            samples: loss::counted(loss),
+        })
+        .collect();
+    Info {
+        taken: SystemTime::now(),
+        watched_seconds: (now_ns - fork::began_ns().min(now_ns)) as f64 / 1e9,
+        interval_bytes: settings::interval().into(),
+        largest_interval_bytes: settings::largest_interval().into(),
+        samples,
+        dropped,
+        notes: notes(),
+        self_bytes: record::self_bytes() as u64,
+        pid: std::process::id(),
+        profile_id: profile_id(now_ns),
+    }
+}
+
+/// What limits the snapshot, in sentences.
+fn notes() -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |loss: Loss, text: &str| {
+        let count = loss::counted(loss);
+        if count > 0 {
+            notes.push(text.replace("{}", &count.to_string()));
+        }
+    };
+    note(
+        Loss::RegionRefused,
+        "nothing can be sampled: no address space could be reserved for sampled blocks (is it \
+         limited, as by `ulimit -v`?); {} samples were lost",
+    );
+    note(
+        Loss::RegionFull,
+        "the address space for sampled blocks is used up; {} samples were lost",
+    );
+    note(
+        Loss::LiveTableFull,
+        "the table of live samples is full; {} samples were lost",
+    );
+    note(Loss::NoMemory, "there was no memory to record {} samples");
+    note(
+        Loss::SitesFull,
+        "the table of sites is full; {} samples are counted together in one overflow site",
+    );
+    note(
+        Loss::NoStack,
+        "the stacks of {} samples could not be captured",
+    );
+    if settings::environment_is_bad() {
+        notes.push(
+            "HEAPWATCH_INTERVAL is not a number of bytes from 0 to 4294967295; the default is in \
+             force"
+                .to_owned(),
+        );
+    }
+    let doublings = settings::doublings();
+    if doublings > 0 {
+        notes.push(format!(
+            "the sampling interval was doubled {doublings} times because the table of live \
+             samples was running full"
+        ));
+    }
+    if settings::interval() == 0 {
+        notes.push("sampling is off".to_owned());
+    }
+    notes
+}
+
+/// A number that no other process's profile has.
+fn profile_id(now_ns: u64) -> u64 {
+    static ID: PerProcess<u64> = PerProcess::new();
+    let make = || {
+        let wall = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |time| time.as_nanos() as u64);
+        mix(mix(wall ^ now_ns.rotate_left(40)) ^ u64::from(std::process::id()))
+    };
+    ID.get_or_init(make).copied().unwrap_or_default()
+}
