@@ -305,3 +305,22 @@ pub fn set_interval(bytes: u64) -> Result<(), Error> {
     thread::redraw(interval);
     Ok(())
 }
+
+/// What the benches measure by itself; not for use.
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod __bench {
+    use crate::record::{stack, thread, unwind::Mark};
+
+    /// Captures the caller's stack as for a sample; returns the number of frames.
+    #[inline(never)]
+    pub fn capture(out: &mut [usize]) -> usize {
+        let mark = Mark::here();
+        let _muted = thread::Muted::new();
+        let stack = stack::capture(mark);
+        let frames = stack.frames();
+        let len = frames.len().min(out.len());
+        out[..len].copy_from_slice(&frames[..len]);
+        len
+    }
+}

@@ -8,6 +8,9 @@ mod record;
 mod snapshot;
 mod symbols;
 
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub use alloc::__bench;
 pub use alloc::{Alloc, set_interval};
 pub use error::Error;
 #[doc(inline)]

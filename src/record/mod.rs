@@ -15,7 +15,7 @@ pub(crate) mod region;
 pub(crate) mod sampler;
 pub(crate) mod settings;
 pub(crate) mod sites;
-mod stack;
+pub(crate) mod stack;
 pub(crate) mod sum;
 pub(crate) mod thread;
 pub(crate) mod unwind;
