@@ -5,7 +5,7 @@ mod alloc;
 mod config;
 mod error;
 mod record;
-mod snapshot;
+pub mod snapshot;
 mod symbols;
 
 #[cfg(feature = "bench-internals")]
