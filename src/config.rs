@@ -36,6 +36,32 @@ pub(crate) fn parse_interval(text: &[u8]) -> Option<u32> {
     u32::try_from(value).ok()
 }
 
+/// Time between two points of the history unless told otherwise: 5 s.
+pub(crate) const DEFAULT_TICK_NS: u64 = 5_000_000_000;
+
+/// The shortest tick, 10 ms, and the longest, an hour.
+pub(crate) const TICK_LIMITS_NS: (u64, u64) = (10_000_000, 3_600_000_000_000);
+
+/// What `HEAPWATCH_TICK` says: seconds, with a fraction if need be. In nanoseconds.
+///
+/// Runs inside malloc: neither allocates nor formats.
+pub(crate) fn parse_tick(text: &[u8]) -> Option<u64> {
+    let mut parts = text.splitn(2, |&byte| byte == b'.');
+    let (whole, fraction) = (parts.next()?, parts.next());
+    let seconds = u64::from(parse_interval(whole)?);
+    let mut nanos = 0;
+    if let Some(digits) = fraction {
+        if digits.is_empty() || digits.len() > 9 {
+            return None;
+        }
+        nanos = u64::from(parse_interval(digits)?) * 10_u64.pow(9 - digits.len() as u32);
+    }
+    let tick = seconds * 1_000_000_000 + nanos;
+    (TICK_LIMITS_NS.0..=TICK_LIMITS_NS.1)
+        .contains(&tick)
+        .then_some(tick)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +84,28 @@ mod tests {
             "0x10",
         ] {
             assert_eq!(parse_interval(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+
+    /// A wrong tick would make every rate and age wrong by the same factor.
+    #[test]
+    fn tick_is_seconds_with_a_fraction() {
+        assert_eq!(parse_tick(b"5"), Some(5_000_000_000));
+        assert_eq!(parse_tick(b"0.1"), Some(100_000_000));
+        assert_eq!(parse_tick(b"2.25"), Some(2_250_000_000));
+        for bad in [
+            "",
+            "0",
+            "0.001",
+            "3601",
+            ".5",
+            "5.",
+            "-1",
+            "1e3",
+            "0.1234567891",
+            "1.2.3",
+        ] {
+            assert_eq!(parse_tick(bad.as_bytes()), None, "{bad:?}");
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod caches;
 pub(crate) mod clock;
+pub(crate) mod deaths;
 pub(crate) mod fork;
 pub(crate) mod live;
 pub(crate) mod loss;

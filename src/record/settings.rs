@@ -4,13 +4,17 @@
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use crate::config::{DEFAULT_INTERVAL, MAX_LIVE_SAMPLES, parse_interval};
+use crate::config::{
+    DEFAULT_INTERVAL, DEFAULT_TICK_NS, MAX_LIVE_SAMPLES, parse_interval, parse_tick,
+};
 
 // All relaxed: each number stands for itself, and a thread that reads an old interval samples
 // rightly at the old interval.
 static INTERVAL: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
 static LARGEST: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
 static ENVIRONMENT_IS_BAD: AtomicBool = AtomicBool::new(false);
+static TICK_NS: AtomicU64 = AtomicU64::new(DEFAULT_TICK_NS);
+static TICK_IS_BAD: AtomicBool = AtomicBool::new(false);
 static DOUBLINGS: AtomicU64 = AtomicU64::new(0);
 static DOUBLE_AT: AtomicUsize = AtomicUsize::new(FIRST_DOUBLING);
 
@@ -19,23 +23,50 @@ static DOUBLE_AT: AtomicUsize = AtomicUsize::new(FIRST_DOUBLING);
 /// more slowly and never quite.
 const FIRST_DOUBLING: usize = MAX_LIVE_SAMPLES / 8 * 7;
 
-/// Takes the interval from `HEAPWATCH_INTERVAL`.
-///
-/// Not by `std::env`, whose lock the calling thread may hold while it allocates.
+/// Takes the interval from `HEAPWATCH_INTERVAL` and the tick from `HEAPWATCH_TICK`.
 pub(crate) fn read_environment() {
+    if let Some(value) = environment(c"HEAPWATCH_INTERVAL") {
+        match parse_interval(value) {
+            Some(interval) => set_interval(interval),
+            None => ENVIRONMENT_IS_BAD.store(true, Ordering::Relaxed),
+        }
+    }
+    if let Some(value) = environment(c"HEAPWATCH_TICK") {
+        match parse_tick(value) {
+            Some(tick_ns) => TICK_NS.store(tick_ns, Ordering::Relaxed),
+            None => TICK_IS_BAD.store(true, Ordering::Relaxed),
+        }
+    }
+}
+
+/// Not by `std::env`, whose lock the calling thread may hold while it allocates.
+fn environment(name: &CStr) -> Option<&'static [u8]> {
     // SAFETY: getenv with a C string; the answer is a C string that stays until the environment is
     // changed, and this runs on the first allocation of the process.
-    let value = unsafe {
-        let value = libc::getenv(c"HEAPWATCH_INTERVAL".as_ptr());
-        if value.is_null() {
-            return;
-        }
-        CStr::from_ptr(value)
-    };
-    match parse_interval(value.to_bytes()) {
-        Some(interval) => set_interval(interval),
-        None => ENVIRONMENT_IS_BAD.store(true, Ordering::Relaxed),
+    unsafe {
+        let value = libc::getenv(name.as_ptr());
+        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
     }
+}
+
+/// Nanoseconds between two points of the history.
+pub(crate) fn tick_ns() -> u64 {
+    TICK_NS.load(Ordering::Relaxed)
+}
+
+/// Changes the tick. Deaths that were counted in the old one are to be forgotten.
+pub(crate) fn set_tick_ns(tick_ns: u64) {
+    TICK_NS.store(tick_ns.max(1), Ordering::Relaxed);
+}
+
+/// Whether `HEAPWATCH_TICK` was set to something that is no tick.
+pub(crate) fn tick_is_bad() -> bool {
+    TICK_IS_BAD.load(Ordering::Relaxed)
+}
+
+/// The tick that a time falls into.
+pub(crate) fn tick_of(ns: u64) -> u32 {
+    (ns / tick_ns()).min(u64::from(u32::MAX)) as u32
 }
 
 /// Whether `HEAPWATCH_INTERVAL` was set to something that is no interval.

@@ -11,10 +11,12 @@ use hashbrown::HashTable;
 
 use crate::config::{MAX_SELF_BYTES, MAX_SITES};
 
+use super::deaths::Deaths;
 use super::fork::PerProcess;
 use super::live::LiveSample;
 use super::loss::{self, Loss};
 use super::sampler::mix;
+use super::settings;
 use super::stack::Stack;
 use super::sum::Sum;
 
@@ -26,6 +28,13 @@ pub const AGE_BUCKETS: usize = 40;
 /// A site's number: its place in a shard times the number of shards, plus the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SiteId(u32);
+
+impl SiteId {
+    /// Its place in its shard.
+    fn place(self) -> usize {
+        self.0 as usize / SHARDS
+    }
+}
 
 /// The one site for all stacks that found no room.
 pub(crate) const OVERFLOW: SiteId = SiteId(u32::MAX);
@@ -41,6 +50,8 @@ pub(crate) struct Site {
     pub(crate) freed: Sum,
     /// Freed samples by lifetime.
     pub(crate) lifetimes: [u32; AGE_BUCKETS],
+    /// Place of its deaths in its shard, from the first one on.
+    deaths: Option<u32>,
 }
 
 impl Site {
@@ -52,15 +63,16 @@ impl Site {
             allocated: Sum::NOTHING,
             freed: Sum::NOTHING,
             lifetimes: [0; AGE_BUCKETS],
+            deaths: None,
         }
     }
 }
 
-#[derive(Default)]
 struct Shard {
     /// Places in `sites`, by the hash of their stacks.
     index: HashTable<u32>,
     sites: Vec<Site>,
+    deaths: Vec<Deaths>,
 }
 
 struct Sites {
@@ -74,12 +86,7 @@ static SITES: PerProcess<Sites> = PerProcess::new();
 
 fn sites() -> Option<&'static Sites> {
     SITES.get_or_init(|| Sites {
-        shards: [const {
-            Mutex::new(Shard {
-                index: HashTable::new(),
-                sites: Vec::new(),
-            })
-        }; SHARDS],
+        shards: [const { Mutex::new(Shard::new()) }; SHARDS],
         overflow: Mutex::new(Site::new(&[], true)),
         count: AtomicUsize::new(0),
         bytes: AtomicUsize::new(0),
@@ -107,22 +114,59 @@ pub(crate) fn find_or_insert(stack: &Stack) -> Option<SiteId> {
 
 /// Counts a new sample.
 pub(crate) fn allocated(id: SiteId, sum: &Sum) {
-    update(id, |site| {
+    let Some(sites) = SITES.get() else { return };
+    let count = |site: &mut Site| {
         site.samples += 1;
         site.allocated.add(sum);
-    });
+    };
+    if id == OVERFLOW {
+        count(&mut lock(&sites.overflow));
+    } else if let Some(shard) = sites.shard(id)
+        && let Some(site) = lock(shard).sites.get_mut(id.place())
+    {
+        count(site);
+    }
 }
 
 /// Counts the free of a sample.
 pub(crate) fn freed(sample: &LiveSample, now_ns: u64) {
+    let Some(sites) = SITES.get() else { return };
     let sum = Sum::of(sample.size, sample.interval);
     let bucket = age_bucket(now_ns.saturating_sub(sample.birth_ns));
-    update(sample.site, |site| {
+    let count = |site: &mut Site| {
         site.freed.add(&sum);
         if let Some(count) = site.lifetimes.get_mut(bucket) {
             *count = count.saturating_add(1);
         }
-    });
+    };
+    if sample.site == OVERFLOW {
+        // No deaths by birth and age: the overflow site is many, and never judged as one.
+        count(&mut lock(&sites.overflow));
+    } else if let Some(shard) = sites.shard(sample.site) {
+        let mut shard = lock(shard);
+        let place = sample.site.place();
+        if let Some(site) = shard.sites.get_mut(place) {
+            count(site);
+        }
+        sites.record_death(&mut shard, place, sample.birth_ns, now_ns);
+    }
+}
+
+/// A copy of a site's deaths by birth and age, in ticks; `None` before the first.
+pub(crate) fn deaths(id: SiteId) -> Option<Deaths> {
+    let shard = lock(SITES.get()?.shard(id)?);
+    let place = shard.sites.get(id.place())?.deaths?;
+    shard.deaths.get(place as usize).cloned()
+}
+
+/// Forgets all deaths: they were counted in ticks of another length.
+pub(crate) fn forget_deaths() {
+    let Some(sites) = SITES.get() else { return };
+    for shard in &sites.shards {
+        for deaths in &mut lock(shard).deaths {
+            *deaths = Deaths::new();
+        }
+    }
 }
 
 /// Copies all sites, shard by shard; memory for the copy is taken before a shard is locked.
@@ -164,6 +208,14 @@ pub(crate) fn age_bucket(ns: u64) -> usize {
 }
 
 impl Shard {
+    const fn new() -> Shard {
+        Shard {
+            index: HashTable::new(),
+            sites: Vec::new(),
+            deaths: Vec::new(),
+        }
+    }
+
     fn find(&self, hash: u64, stack: &Stack) -> Option<u32> {
         let same = |place: &u32| {
             self.sites.get(*place as usize).is_some_and(|site| {
@@ -174,11 +226,39 @@ impl Shard {
     }
 
     fn bytes(&self) -> usize {
-        self.index.allocation_size() + self.sites.capacity() * size_of::<Site>()
+        self.index.allocation_size()
+            + self.sites.capacity() * size_of::<Site>()
+            + self.deaths.capacity() * size_of::<Deaths>()
     }
 }
 
 impl Sites {
+    fn shard(&self, id: SiteId) -> Option<&Mutex<Shard>> {
+        self.shards.get(id.0 as usize % SHARDS)
+    }
+
+    /// Enters a death into the site's table, made if need be and if there is room for it.
+    fn record_death(&self, shard: &mut Shard, place: usize, birth_ns: u64, now_ns: u64) {
+        let before = shard.bytes();
+        let Shard { sites, deaths, .. } = shard;
+        let Some(site) = sites.get_mut(place) else {
+            return;
+        };
+        if site.deaths.is_none()
+            && super::self_bytes() < MAX_SELF_BYTES
+            && deaths.try_reserve(1).is_ok()
+        {
+            site.deaths = Some(deaths.len() as u32);
+            deaths.push(Deaths::new());
+        }
+        let table = site.deaths.and_then(|place| deaths.get_mut(place as usize));
+        if let Some(table) = table {
+            table.record(settings::tick_of(birth_ns), settings::tick_of(now_ns));
+        }
+        self.bytes
+            .fetch_add(shard.bytes() - before, Ordering::Relaxed);
+    }
+
     /// `None` if the table is full or there is no memory.
     fn insert(&self, shard: &mut Shard, hash: u64, stack: &Stack) -> Option<u32> {
         // Relaxed: bounds that may be missed by as many sites as there are threads. A shard that
@@ -190,7 +270,7 @@ impl Sites {
             return None;
         }
         let before = shard.bytes();
-        let Shard { index, sites } = shard;
+        let Shard { index, sites, .. } = shard;
         sites.try_reserve(1).ok()?;
         let rehash = |place: &u32| sites.get(*place as usize).map_or(0, |s| hash_of(s.stack));
         index.try_reserve(1, rehash).ok()?;
@@ -204,20 +284,6 @@ impl Sites {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(grown, Ordering::Relaxed);
         Some(place)
-    }
-}
-
-fn update(id: SiteId, change: impl FnOnce(&mut Site)) {
-    let Some(sites) = SITES.get() else { return };
-    if id == OVERFLOW {
-        change(&mut lock(&sites.overflow));
-        return;
-    }
-    let Some(shard) = sites.shards.get(id.0 as usize % SHARDS) else {
-        return;
-    };
-    if let Some(site) = lock(shard).sites.get_mut(id.0 as usize / SHARDS) {
-        change(site);
     }
 }
 
