@@ -5,6 +5,7 @@
 //! stacks refer to [`Location`]s, which are return addresses interned for the whole snapshot, and
 //! those to [`Module`]s. Names are found once, on first use, and kept with the snapshot.
 
+pub(crate) mod evidence;
 mod take;
 
 use std::sync::{Arc, OnceLock};

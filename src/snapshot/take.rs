@@ -15,6 +15,11 @@ use crate::record::{self, clock, modules, settings};
 use super::{Dropped, Info, Location, Module, Site, Snapshot, Totals};
 
 pub(super) fn take() -> Snapshot {
+    take_with_ids().0
+}
+
+/// A snapshot, and the numbers of its sites in their order.
+pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
     modules::refresh();
     // Samples before sites: a sample that is read was counted at its site by the time that is.
     let now_ns = clock::now_ns();
@@ -22,17 +27,19 @@ pub(super) fn take() -> Snapshot {
     let sites = sites::read();
     let modules = modules::current().map_or(&[][..], |list| &list.modules);
     let mut locations = Locations::new(modules);
+    let ids = sites.iter().map(|(id, _)| *id).collect();
     let sites = sites
         .iter()
         .map(|(id, site)| locations.site(*id, site, ages.get(id)))
         .collect::<Vec<_>>();
-    Snapshot {
+    let snapshot = Snapshot {
         info: info(now_ns, sites.iter().map(|site| site.samples).sum()),
         modules: modules.iter().map(module).collect(),
         locations: locations.list,
         sites,
         names: OnceLock::new(),
-    }
+    };
+    (snapshot, ids)
 }
 
 type Ages = [u32; AGE_BUCKETS];

@@ -1,0 +1,125 @@
+//! What the history and the verdicts on growth need beyond a snapshot's counters.
+
+use std::collections::HashMap;
+
+use crate::Error;
+use crate::record::live;
+use crate::record::sites::{self, OVERFLOW, SiteId};
+use crate::record::sum::Sum;
+use crate::record::{clock, sampler, settings, thread};
+
+pub(crate) use crate::record::deaths::{Deaths, shift_for};
+
+use super::{Snapshot, take};
+
+/// Names a site within this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SiteKey(SiteId);
+
+/// A site's counters at one tick.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) site: SiteKey,
+    pub(crate) live_bytes: f64,
+    /// Samples taken since the start.
+    pub(crate) samples: u64,
+    /// Bytes allocated since the start.
+    pub(crate) allocated_bytes: f64,
+}
+
+/// A sampled object that is alive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct LiveObject {
+    /// The tick of its birth, counted from the start of the process.
+    pub(crate) birth: u32,
+    /// The number of objects that it stands for.
+    pub(crate) weight: f32,
+    /// Its own size.
+    pub(crate) bytes: u64,
+}
+
+/// What is known of a site beyond its counters.
+#[derive(Clone, Debug)]
+pub(crate) struct Evidence {
+    pub(crate) site: SiteKey,
+    pub(crate) deaths: Option<Deaths>,
+    pub(crate) live: Vec<LiveObject>,
+}
+
+/// All sites' counters now.
+pub(crate) fn readings() -> Vec<Reading> {
+    let read = |(id, site): &(SiteId, sites::Site)| Reading {
+        site: SiteKey(*id),
+        live_bytes: site.allocated.without(&site.freed).bytes(),
+        samples: site.samples,
+        allocated_bytes: site.allocated.bytes(),
+    };
+    sites::read().iter().map(read).collect()
+}
+
+/// A snapshot, and the evidence for each of its sites in their order.
+pub(crate) fn with_evidence() -> Result<(Snapshot, Vec<Evidence>), Error> {
+    if !thread::counts_allocations() {
+        return Err(Error::NotInstalled);
+    }
+    let _muted = thread::Muted::new();
+    let mut live = live_objects();
+    let (snapshot, ids) = take::take_with_ids();
+    let evidence = ids
+        .into_iter()
+        .map(|id| Evidence {
+            site: SiteKey(id),
+            deaths: (id != OVERFLOW).then(|| sites::deaths(id)).flatten(),
+            live: live.remove(&id).unwrap_or_default(),
+        })
+        .collect();
+    Ok((snapshot, evidence))
+}
+
+fn live_objects() -> HashMap<SiteId, Vec<LiveObject>> {
+    let mut objects: HashMap<_, Vec<_>> = HashMap::new();
+    for sample in live::read() {
+        objects.entry(sample.site).or_default().push(LiveObject {
+            birth: settings::tick_of(sample.birth_ns),
+            weight: sampler::weight(sample.size, sample.interval) as f32,
+            bytes: sample.size as u64,
+        });
+    }
+    objects
+}
+
+/// The tick now, counted from the start of the process.
+pub(crate) fn tick_now() -> u32 {
+    settings::tick_of(clock::now_ns())
+}
+
+/// Nanoseconds until the next tick begins.
+pub(crate) fn until_next_tick_ns() -> u64 {
+    let tick = settings::tick_ns();
+    tick - clock::now_ns() % tick
+}
+
+/// Seconds in a tick.
+pub(crate) fn tick_seconds() -> f64 {
+    settings::tick_ns() as f64 / 1e9
+}
+
+/// Changes the tick, in nanoseconds; deaths counted so far are forgotten if it is another.
+pub(crate) fn set_tick(tick_ns: u64) {
+    if tick_ns != settings::tick_ns() {
+        settings::set_tick_ns(tick_ns);
+        sites::forget_deaths();
+    }
+}
+
+/// What is wrong with the environment's settings, if anything is.
+pub(crate) fn check_environment() -> Result<(), Error> {
+    let wrong = if settings::environment_is_bad() {
+        "HEAPWATCH_INTERVAL must be a number of bytes from 0 (off) to 4294967295, such as 524288"
+    } else if settings::tick_is_bad() {
+        "HEAPWATCH_TICK must be a number of seconds from 0.01 to 3600, such as 5 or 0.1"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Config(wrong.to_owned()))
+}
