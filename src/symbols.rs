@@ -1,8 +1,33 @@
 //! Addresses → frames that people can read.
+//!
+//! Nothing is parsed before someone asks for names. Then the locations that are not in the cache
+//! are looked up, one module after the other; what was mapped and parsed for a module is gone
+//! before the next. Runs outside malloc, muted, and takes no lock that another process-wide user
+//! could hold, so that a forked child can do it, too.
 
+mod cache;
+mod dwarf;
+mod module;
+mod names;
+mod object;
+mod origin;
+mod paths;
+mod site;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::snapshot::{Frame, Location, Module, Snapshot};
+use crate::snapshot::{Frame, Location, Module, Origin, Snapshot};
+use cache::{Cache, Key};
+pub(crate) use site::{call_site, own_frame};
+pub(crate) use tasks::spawned_task;
+pub(crate) use types::allocated_type;
+
+static CACHE: per_process::PerProcess<Cache> = per_process::PerProcess::new();
 
 impl Snapshot {
     /// Frames at a location, innermost first; several where functions were inlined.
@@ -17,7 +42,107 @@ impl Snapshot {
     }
 }
 
-/// Finds the frames of each location, innermost first.
-pub(crate) fn resolve(_modules: &[Module], locations: &[Location]) -> Vec<Arc<[Frame]>> {
-    locations.iter().map(|_| Arc::from([])).collect()
+/// Finds the frames of each location, innermost first. There is always at least one.
+pub(crate) fn resolve(modules: &[Module], locations: &[Location]) -> Vec<Arc<[Frame]>> {
+    match CACHE.get_or_init(Cache::default) {
+        Some(cache) => resolve_with(cache, modules, locations),
+        None => resolve_with(&Cache::default(), modules, locations),
+    }
+}
+
+fn resolve_with(cache: &Cache, modules: &[Module], locations: &[Location]) -> Vec<Arc<[Frame]>> {
+    let names: Vec<Arc<str>> = modules.iter().map(file_name).collect();
+    let mut frames: Vec<Arc<[Frame]>> = Vec::with_capacity(locations.len());
+    // By module and then by place in it: the indices of the locations there.
+    let mut wanted: BTreeMap<usize, BTreeMap<u64, Vec<usize>>> = BTreeMap::new();
+    for (index, location) in locations.iter().enumerate() {
+        frames.push(Arc::from([]));
+        match location.module.map(|module| module as usize) {
+            Some(module) if module < modules.len() => {
+                let place = called_from(location).wrapping_sub(modules[module].bias);
+                let places = wanted.entry(module).or_default();
+                places.entry(place).or_default().push(index);
+            }
+            _ => frames[index] = Arc::from([address_frame(location.address)]),
+        }
+    }
+    for (module, places) in wanted {
+        let keys: Vec<Key> = places
+            .keys()
+            .map(|place| (names[module].clone(), *place))
+            .collect();
+        let found = find(cache, &modules[module], &keys);
+        for (indices, found) in places.values().zip(found) {
+            for index in indices {
+                frames[*index] = found.clone();
+            }
+        }
+    }
+    frames
+}
+
+/// Frames at places of one module, from the cache or from its file.
+fn find(cache: &Cache, module: &Module, keys: &[Key]) -> Vec<Arc<[Frame]>> {
+    let mut found = cache.get(keys);
+    let missing = |found: &[Option<_>]| -> Vec<usize> {
+        (0..found.len()).filter(|i| found[*i].is_none()).collect()
+    };
+    let missing = missing(&found);
+    if !missing.is_empty() {
+        let places: Vec<u64> = missing.iter().map(|i| keys[*i].1).collect();
+        let resolved = module::resolve(module, &places);
+        for (index, frames) in missing.iter().zip(resolved) {
+            found[*index] = Some(frames.into());
+        }
+        let new = missing.iter().filter_map(|i| Some((keys[*i].clone(), found[*i].clone()?)));
+        cache.insert(new);
+    }
+    found.into_iter().map(Option::unwrap_or_default).collect()
+}
+
+/// What names a module's file in the cache.
+fn file_name(module: &Module) -> Arc<str> {
+    match &module.build_id {
+        Some(id) => id.as_str().into(),
+        // Without a build id the same path may be another file another time; where it is mapped
+        // tells the two apart as far as one process can see both.
+        None => format!("{}@{:x}", module.path, module.bias).into(),
+    }
+}
+
+/// An address in the calling instruction: the return address may already belong to the next line,
+/// or the next function.
+fn called_from(location: &Location) -> u64 {
+    location.address.wrapping_sub(1)
+}
+
+/// Code outside every module: generated at run time, or the kernel's.
+fn address_frame(address: u64) -> Frame {
+    Frame {
+        function: format!("{address:#x}"),
+        file: None,
+        line: None,
+        origin: Origin::Foreign,
+        inlined: false,
+    }
+}
+
+/// Stands in for `record::fork::PerProcess`, which has the same two functions.
+mod per_process {
+    use std::sync::OnceLock;
+
+    pub(super) struct PerProcess<T: 'static>(OnceLock<(u32, T)>);
+
+    impl<T: Send + Sync + 'static> PerProcess<T> {
+        pub(super) const fn new() -> Self {
+            PerProcess(OnceLock::new())
+        }
+
+        /// The value of the process that asked first; `None` in its forked children.
+        pub(super) fn get_or_init(&'static self, make: impl FnOnce() -> T) -> Option<&'static T> {
+            let me = std::process::id();
+            let (owner, value) = self.0.get_or_init(|| (me, make()));
+            (*owner == me).then_some(value)
+        }
+    }
 }

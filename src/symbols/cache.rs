@@ -1,0 +1,77 @@
+//! Frames that were found before, bounded.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::snapshot::Frame;
+
+/// Addresses kept, and what their text may take.
+const MAX_ADDRESSES: usize = 65_536;
+const MAX_BYTES: usize = 16 << 20;
+
+/// Where in which file: independent of where a process loaded it.
+pub(super) type Key = (Arc<str>, u64);
+
+/// Frames by place, bounded in number and bytes.
+#[derive(Default)]
+pub(super) struct Cache(Mutex<Generations>);
+
+/// Two generations: what is looked up moves to the young one; when that is half of the bound, the
+/// old one is dropped and the young one takes its place. So whatever was used lately stays, without
+/// a list to keep in order.
+#[derive(Default)]
+struct Generations {
+    young: HashMap<Key, Arc<[Frame]>>,
+    old: HashMap<Key, Arc<[Frame]>>,
+    young_bytes: usize,
+}
+
+impl Cache {
+    /// Looks many places up at once.
+    pub(super) fn get(&self, keys: &[Key]) -> Vec<Option<Arc<[Frame]>>> {
+        let mut generations = self.lock();
+        keys.iter().map(|key| generations.get(key)).collect()
+    }
+
+    /// Keeps what was found.
+    pub(super) fn insert(&self, found: impl IntoIterator<Item = (Key, Arc<[Frame]>)>) {
+        let mut generations = self.lock();
+        for (key, frames) in found {
+            generations.insert(key, frames);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Generations> {
+        // A panic leaves maps that are whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Generations {
+    fn get(&mut self, key: &Key) -> Option<Arc<[Frame]>> {
+        if let Some(frames) = self.young.get(key) {
+            return Some(frames.clone());
+        }
+        let (key, frames) = self.old.remove_entry(key)?;
+        self.insert(key, frames.clone());
+        Some(frames)
+    }
+
+    fn insert(&mut self, key: Key, frames: Arc<[Frame]>) {
+        let size = bytes(&frames);
+        if self.young.len() >= MAX_ADDRESSES / 2 || self.young_bytes + size > MAX_BYTES / 2 {
+            self.old = mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        if self.young.insert(key, frames).is_none() {
+            self.young_bytes += size;
+        }
+    }
+}
+
+/// Memory of frames, allocator overhead aside.
+fn bytes(frames: &[Frame]) -> usize {
+    let text = |frame: &Frame| frame.function.len() + frame.file.as_ref().map_or(0, |f| f.len());
+    mem::size_of_val(frames) + frames.iter().map(text).sum::<usize>()
+}

@@ -1,0 +1,152 @@
+//! All addresses of one module at once.
+
+use std::collections::HashMap;
+
+use super::dwarf::{DebugInfo, RawFrame};
+use super::names;
+use super::object::{Files, endian, sections};
+use super::origin::{Packages, is_shim, origin};
+use super::paths::{Source, Sources};
+use crate::snapshot::{Frame, Module, Origin};
+use object::{Object as _, SymbolMap, SymbolMapName};
+
+/// Finds the frames at addresses of one module, given as the object file states them. What was
+/// opened and parsed is dropped before this returns.
+pub(super) fn resolve(module: &Module, addresses: &[u64]) -> Vec<Vec<Frame>> {
+    Files::open(module)
+        .and_then(|files| resolve_in(module, &files, addresses))
+        .unwrap_or_else(|| {
+            let frame = |address: &u64| vec![offset_frame(module, *address)];
+            addresses.iter().map(frame).collect()
+        })
+}
+
+fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Vec<Vec<Frame>>> {
+    let object = files.object()?;
+    let debug = files.debug_object()?;
+    let sections = sections(&debug);
+    let info = sections
+        .as_ref()
+        .and_then(|sections| DebugInfo::new(sections, endian(&debug)));
+    let mut symbols = debug.symbol_map();
+    if symbols.symbols().is_empty() {
+        symbols = object.symbol_map();
+    }
+    let mut namer = Namer {
+        module,
+        symbols,
+        sources: info.as_ref().map(DebugInfo::sources).unwrap_or_default(),
+        read: HashMap::new(),
+        packages: match info {
+            Some(_) => Packages::default(),
+            None => Packages::of(&object),
+        },
+    };
+    let frames = addresses.iter().map(|address| {
+        let raw = info.as_ref().map(|info| info.frames(*address));
+        namer.frames(*address, raw.unwrap_or_default())
+    });
+    Some(frames.collect())
+}
+
+/// Makes frames that people can read of what one object file says.
+struct Namer<'a> {
+    module: &'a Module,
+    symbols: SymbolMap<SymbolMapName<'a>>,
+    sources: Sources,
+    read: HashMap<String, Source>,
+    packages: Packages,
+}
+
+impl Namer<'_> {
+    fn frames(&mut self, address: u64, raw: Vec<RawFrame<'_>>) -> Vec<Frame> {
+        if raw.is_empty() {
+            return vec![self.symbol_frame(address)];
+        }
+        let mut frames: Vec<Frame> = Vec::with_capacity(raw.len());
+        // From the outside in: a closure's name is found in its caller's.
+        for raw in raw.into_iter().rev() {
+            let frame = self.frame(address, raw, frames.last());
+            frames.push(frame);
+        }
+        frames.reverse();
+        frames
+    }
+
+    fn frame(&mut self, address: u64, raw: RawFrame<'_>, caller: Option<&Frame>) -> Frame {
+        let source = raw.file.map(|file| self.source(file));
+        let symbol = match raw.linkage.as_deref() {
+            None if !raw.inlined => self.symbol(address),
+            linkage => linkage,
+        };
+        let function = match names::merge(symbol, raw.name.as_deref()) {
+            Some(name) if symbol.is_none() => qualify(name, source.as_ref(), caller),
+            Some(name) => name,
+            None => offset_name(self.module, address),
+        };
+        Frame {
+            origin: origin(&function, source.as_ref(), &self.packages),
+            function,
+            file: source.map(|source| source.path),
+            // Line 0 stands for code that the compiler made.
+            line: raw.line.filter(|line| *line > 0),
+            inlined: raw.inlined,
+        }
+    }
+
+    /// A frame without line tables.
+    fn symbol_frame(&self, address: u64) -> Frame {
+        match names::merge(self.symbol(address), None) {
+            Some(function) => Frame {
+                origin: origin(&function, None, &self.packages),
+                function,
+                file: None,
+                line: None,
+                inlined: false,
+            },
+            None => offset_frame(self.module, address),
+        }
+    }
+
+    fn symbol(&self, address: u64) -> Option<&str> {
+        let symbol = self.symbols.containing(address)?;
+        Some(symbol.name()).filter(|name| !name.is_empty())
+    }
+
+    fn source(&mut self, file: &str) -> Source {
+        if let Some(source) = self.read.get(file) {
+            return source.clone();
+        }
+        let source = self.sources.source(file);
+        self.read.insert(file.into(), source.clone());
+        source
+    }
+}
+
+/// Completes the bare name of an inlined function: a closure from its caller, others with crate
+/// and module.
+fn qualify(name: String, source: Option<&Source>, caller: Option<&Frame>) -> String {
+    match source.and_then(|source| source.module.as_deref()) {
+        Some(module) if !is_shim(&name) => caller
+            .and_then(|caller| names::closure_path(&name, module, &caller.function))
+            .unwrap_or_else(|| format!("{module}::{name}")),
+        _ => name,
+    }
+}
+
+fn offset_frame(module: &Module, address: u64) -> Frame {
+    Frame {
+        function: offset_name(module, address),
+        file: None,
+        line: None,
+        origin: Origin::Foreign,
+        inlined: false,
+    }
+}
+
+/// `libfoo.so+0x1234`: the offset is the address that the object file states.
+fn offset_name(module: &Module, address: u64) -> String {
+    let name = module.path.rsplit('/').next().unwrap_or_default();
+    let name = if name.is_empty() { "?" } else { name };
+    format!("{name}+{address:#x}")
+}

@@ -1,0 +1,289 @@
+//! Function names as people read them.
+//!
+//! What rustc 1.95 gives, and what must stay true of this file:
+//!
+//! - A **symbol** (symbol table, or `DW_AT_linkage_name` with `debug = 1` and more) has the whole
+//!   path. Legacy mangling, the default, prints impls with their parameters' names and never what
+//!   stands for them: `chat::store::Store<T>::put`, `chat::main::{{closure}}`. The v0 mangling,
+//!   which the shipped standard library uses, prints everything:
+//!   `<chat::store::Store<chat::Session>>::put`.
+//! - A **`DW_AT_name`** has the last segment only, with all generic arguments, those of the impl
+//!   first: `put<chat::Session>`, `{closure#3}<u64, …>`. It is there at every debug level above 0.
+//! - With `debug = "line-tables-only"` a function has no linkage name and no enclosing namespace
+//!   in DWARF. One that was compiled on its own has its symbol; one that was inlined has its
+//!   `DW_AT_name` and nothing else, so its module is taken from its source file. The type that a
+//!   method belongs to is then unknown and left out.
+//!
+//! Hence [`merge`] joins the path of the one with the arguments of the other.
+
+use std::borrow::Cow;
+
+/// Longer names, which nested futures have, are cut.
+const MAX_NAME: usize = 4096;
+
+/// What defaults are spelled like; they say nothing.
+const DEFAULTS: [&str; 4] = [
+    "alloc::alloc::Global",
+    "allocator_api2::stable::alloc::global::Global",
+    "std::hash::random::RandomState",
+    "std::collections::hash::map::RandomState",
+];
+
+/// The function's name from its mangled name, if that is known, and its `DW_AT_name`, if there is
+/// one. `None` if both are missing.
+pub(super) fn merge(symbol: Option<&str>, dwarf: Option<&str>) -> Option<String> {
+    let (Some(symbol), Some(dwarf)) = (symbol, dwarf) else {
+        return symbol.or(dwarf).map(tidy);
+    };
+    let path = tidy(symbol);
+    if is_v0(symbol) {
+        return Some(path);
+    }
+    let own = tidy(dwarf);
+    let (parent, last) = split_last(&path);
+    let known = base(last);
+    let named = base(&own);
+    // A closure has no number in a legacy symbol.
+    let same = known == named || known == "{closure}" && named.starts_with('{');
+    if !same || parent.is_empty() {
+        return Some(path);
+    }
+    let parent = if own.len() > named.len() {
+        without_placeholders(parent)
+    } else {
+        parent.into()
+    };
+    Some(cut(format!("{parent}::{own}")))
+}
+
+/// A readable name from a mangled or `DW_AT_name` one.
+pub(super) fn tidy(raw: &str) -> String {
+    let name = match rustc_demangle::try_demangle(raw) {
+        // The alternate form drops hashes.
+        Ok(demangled) => Cow::Owned(format!("{demangled:#}")),
+        Err(_) => Cow::Borrowed(raw),
+    };
+    let name = name.strip_prefix("_<").map_or_else(
+        || name.to_string(),
+        // Old demanglers' spelling of `<T as U>`.
+        |rest| format!("<{rest}"),
+    );
+    let name = without_hash(&name);
+    // Compiler-made functions such as `__rustc::__rust_alloc`.
+    let name = name.strip_prefix("__rustc::").unwrap_or(name);
+    let name = name.replace("{{", "{").replace("}}", "}");
+    let name = without_turbofish(&name);
+    cut(without_defaults(without_self_brackets(name)))
+}
+
+fn is_v0(symbol: &str) -> bool {
+    symbol.starts_with("_R")
+}
+
+/// `path::h0123456789abcdef` → `path`, for names that were demangled elsewhere.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            path
+        }
+        _ => name,
+    }
+}
+
+/// `put::<T>` → `put<T>`, the spelling of DWARF.
+fn without_turbofish(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(at) = rest.find("::<") {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        // `path::<impl Trait for Type>::method` is a place, not arguments.
+        out.push_str(if after.starts_with("::<impl ") {
+            "::<"
+        } else {
+            "<"
+        });
+        rest = &after[3..];
+    }
+    out.push_str(rest);
+    out
+}
+
+fn without_defaults(mut name: String) -> String {
+    for default in DEFAULTS {
+        if name.contains(default) {
+            name = name.replace(&format!(", {default}"), "");
+            name = name.replace(&format!("<{default}>"), "");
+        }
+    }
+    name
+}
+
+/// `<alloc::vec::Vec<T>>::push` → `alloc::vec::Vec<T>::push`; `<T as Trait>::f` stays.
+fn without_self_brackets(name: String) -> String {
+    let Some(end) = name.strip_prefix('<').and_then(|rest| closing(rest)) else {
+        return name;
+    };
+    let inner = &name[1..=end];
+    let path = inner.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '{')
+        && !inner.contains(' ')
+        || inner.starts_with(|c: char| c.is_alphanumeric()) && is_plain_path(inner);
+    if path {
+        format!("{inner}{}", &name[end + 2..])
+    } else {
+        name
+    }
+}
+
+/// Whether a type is a path, spaces at most inside its arguments: not `dyn T`, not `T as U`.
+fn is_plain_path(ty: &str) -> bool {
+    top_level(ty).all(|(_, c)| c != ' ')
+}
+
+/// Removes arguments that are only the names of parameters: `Vec<T,A>` → `Vec`.
+fn without_placeholders(path: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = path;
+    while let Some(open) = rest.find('<') {
+        let inside = &rest[open + 1..];
+        let Some(close) = inside.find(['<', '>']) else {
+            break;
+        };
+        let arguments = inside[..close].split(',').map(str::trim);
+        if inside[close..].starts_with('>') && arguments.clone().all(is_placeholder) {
+            out.push_str(&rest[..open]);
+            rest = &inside[close + 1..];
+        } else {
+            out.push_str(&rest[..=open]);
+            rest = inside;
+        }
+    }
+    if out.is_empty() {
+        return path.into();
+    }
+    out.push_str(rest);
+    out.into()
+}
+
+/// A type parameter's name: types are printed with their paths, and primitives are lower case.
+pub(super) fn is_placeholder(argument: &str) -> bool {
+    argument.starts_with(|c: char| c.is_ascii_uppercase())
+        && argument
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Parent path and last segment: `a::B<c::D>::e<F>` → (`a::B<c::D>`, `e<F>`).
+pub(super) fn split_last(path: &str) -> (&str, &str) {
+    let colon = top_level(path)
+        .filter(|(at, _)| path[*at..].starts_with("::"))
+        .last();
+    match colon {
+        Some((at, _)) => (&path[..at], &path[at + 2..]),
+        None => ("", path),
+    }
+}
+
+/// First segment of a path, without arguments.
+pub(super) fn first_segment(path: &str) -> &str {
+    let end = path.find("::").unwrap_or(path.len());
+    base(&path[..end])
+}
+
+/// A segment without its arguments.
+pub(super) fn base(segment: &str) -> &str {
+    match segment.find('<') {
+        Some(0) | None => segment,
+        Some(at) => &segment[..at],
+    }
+}
+
+/// The arguments of a segment, `e<F, g::H>` → `F`, `g::H`; none of `<impl T for U>`.
+pub(super) fn arguments(segment: &str) -> impl Iterator<Item = &str> {
+    let inside = segment
+        .find('<')
+        .filter(|at| *at > 0)
+        .map(|at| &segment[at + 1..])
+        .and_then(|rest| closing(rest).map(|end| &rest[..end]))
+        .unwrap_or("");
+    split_commas(inside)
+}
+
+/// Type and trait of what follows the `<` of `<A as B>::f`.
+pub(super) fn split_as(rest: &str) -> Option<(&str, &str)> {
+    let inner = &rest[..closing(rest)?];
+    let (at, _) = top_level(inner).find(|(at, _)| inner[*at..].starts_with(" as "))?;
+    Some((&inner[..at], &inner[at + 4..]))
+}
+
+/// Splits a list of types at its own commas.
+pub(super) fn split_commas(list: &str) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    let ends = top_level(list)
+        .filter(|(_, c)| *c == ',')
+        .map(|(at, _)| at)
+        .chain((!list.is_empty()).then_some(list.len()));
+    ends.map(move |end| {
+        let item = list[start..end].trim();
+        start = end + 1;
+        item
+    })
+}
+
+/// Index of the bracket that closes one opened just before `rest`.
+fn closing(rest: &str) -> Option<usize> {
+    levels(rest)
+        .find(|(_, _, level)| *level < 0)
+        .map(|(at, _, _)| at)
+}
+
+/// Characters outside all brackets.
+fn top_level(text: &str) -> impl Iterator<Item = (usize, char)> {
+    levels(text)
+        .filter(|(_, _, level)| *level == 0)
+        .map(|(at, c, _)| (at, c))
+}
+
+/// Each character with its nesting after it; the arrow in `fn() -> T` closes nothing.
+fn levels(text: &str) -> impl Iterator<Item = (usize, char, i32)> {
+    let mut level = 0;
+    let mut previous = ' ';
+    text.char_indices().map(move |(at, c)| {
+        match c {
+            '<' | '(' | '[' | '{' => level += 1,
+            '>' if previous == '-' => {}
+            '>' | ')' | ']' | '}' => level -= 1,
+            _ => {}
+        }
+        previous = c;
+        (at, c, level)
+    })
+}
+
+/// The full path of an inlined closure or async body, of which the debug information names the
+/// last segment, from the function that it was inlined into: that is generic over the closure's
+/// type and names it whole. `None` unless there is just one such type of the closure's module.
+pub(super) fn closure_path(own: &str, module: &str, caller: &str) -> Option<String> {
+    let inside = base(own).strip_prefix('{')?.strip_suffix('}')?;
+    let (kind, number) = inside.split_once('#')?;
+    let ty = format!("::{{{kind}_env#{number}}}");
+    let in_path = |c: char| c.is_alphanumeric() || "_:{}#".contains(c);
+    let mut parents = caller.match_indices(&ty).map(|(at, _)| {
+        let before = &caller[..at];
+        let start = before.trim_end_matches(in_path).len();
+        &before[start..]
+    });
+    let parent = parents.next()?;
+    let inside = parent.strip_prefix(module)?.starts_with("::");
+    let unique = inside && parents.all(|other| other == parent);
+    unique.then(|| cut(format!("{parent}::{own}")))
+}
+
+fn cut(mut name: String) -> String {
+    if name.len() > MAX_NAME {
+        let end = (0..=MAX_NAME).rev().find(|at| name.is_char_boundary(*at));
+        name.truncate(end.unwrap_or(0));
+        name.push('…');
+    }
+    name
+}

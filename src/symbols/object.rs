@@ -1,0 +1,167 @@
+//! Object files on disk: found for a loaded module, known to be the same, mapped while in use.
+#![allow(unsafe_code)]
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use addr2line::gimli::{DwarfSections, EndianSlice, RunTimeEndian, SectionId};
+use memmap2::Mmap;
+use object::{Object as _, ObjectSection as _};
+
+use crate::snapshot::Module;
+
+/// Compressed debug sections that would grow beyond this are not read.
+const MAX_UNCOMPRESSED: u64 = 1 << 30;
+
+/// Sections of DWARF as read from a file: in place, or uncompressed.
+pub(super) type Sections<'a> = DwarfSections<Cow<'a, [u8]>>;
+/// What the DWARF reader reads from.
+pub(super) type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
+
+/// A module's file, and its separate debug file where there is one.
+pub(super) struct Files {
+    module: Mmap,
+    debug: Option<Mmap>,
+}
+
+impl Files {
+    /// Maps the file that a module was loaded from. `None` if it is gone, or if it is not known to
+    /// be the same file: names of another build would be wrong names.
+    pub(super) fn open(module: &Module) -> Option<Files> {
+        // The link reaches the executable also when it was replaced or removed on disk.
+        let paths = [Path::new(&module.path), Path::new("/proc/self/exe")];
+        let (path, bytes) = paths
+            .into_iter()
+            .filter_map(|path| Some((path, map(path)?)))
+            .find(|(path, bytes)| is_loaded_from(module, path, bytes))?;
+        let debug = parse(&bytes).and_then(|object| debug_file(&object, path));
+        Some(Files {
+            module: bytes,
+            debug,
+        })
+    }
+
+    /// The module's own file.
+    pub(super) fn object(&self) -> Option<object::File<'_>> {
+        parse(&self.module)
+    }
+
+    /// The file with the debug information: a separate one, or the module's own.
+    pub(super) fn debug_object(&self) -> Option<object::File<'_>> {
+        parse(self.debug.as_ref().unwrap_or(&self.module))
+    }
+}
+
+/// Reads the DWARF sections; `None` if there are none, or they are damaged or too large.
+pub(super) fn sections<'a>(object: &object::File<'a>) -> Option<Sections<'a>> {
+    let mut budget = MAX_UNCOMPRESSED;
+    let mut load = |id: SectionId| -> Option<Cow<'a, [u8]>> {
+        let Some(section) = object.section_by_name(id.name()) else {
+            return Some(Cow::Borrowed(&[]));
+        };
+        let data = section.compressed_data().ok()?;
+        if data.format != object::CompressionFormat::None {
+            budget = budget.checked_sub(data.uncompressed_size)?;
+        }
+        data.decompress().ok()
+    };
+    object.section_by_name(".debug_info")?;
+    DwarfSections::load(|id| load(id).ok_or(())).ok()
+}
+
+/// Byte order of an object.
+pub(super) fn endian(object: &object::File<'_>) -> RunTimeEndian {
+    if object.is_little_endian() {
+        RunTimeEndian::Little
+    } else {
+        RunTimeEndian::Big
+    }
+}
+
+fn parse(bytes: &Mmap) -> Option<object::File<'_>> {
+    object::File::parse(&**bytes).ok()
+}
+
+fn map(path: &Path) -> Option<Mmap> {
+    // Opening anything else, such as a pipe, might wait.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let file = File::open(path).ok()?;
+    // SAFETY: the mapping is private and read only, and the bytes must not change while it is
+    // there. The file is, or is about to be compared with, one that is loaded and executed from in
+    // this process, or its debug file: package managers and linkers replace such files, they do
+    // not write into them, and the kernel forbids it for the executable. Whoever truncates a
+    // loaded library has killed the process with or without this mapping.
+    unsafe { Mmap::map(&file) }.ok()
+}
+
+/// Whether a module was loaded from this file: same build id, or, where it has none, the kernel
+/// still knows the mapping by this path.
+fn is_loaded_from(module: &Module, path: &Path, bytes: &Mmap) -> bool {
+    let Some(object) = parse(bytes) else {
+        return false;
+    };
+    let in_file = object.build_id().ok().flatten().map(hex);
+    match (&module.build_id, in_file) {
+        (Some(loaded), Some(in_file)) => loaded.eq_ignore_ascii_case(&in_file),
+        (None, None) => mapped_path(module.start)
+            .zip(fs::canonicalize(path).ok())
+            .is_some_and(|(mapped, path)| mapped == path),
+        _ => false,
+    }
+}
+
+/// The path that is mapped at an address of this process. Of a file that was removed or replaced
+/// the kernel says so in the path, which then matches none.
+fn mapped_path(address: u64) -> Option<PathBuf> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let start = u64::from_str_radix(start, 16).ok()?;
+        let end = u64::from_str_radix(end, 16).ok()?;
+        let path = &rest[rest.find('/')?..];
+        (start..end).contains(&address).then(|| path.into())
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The separate debug file of a stripped object, by build id or by `.gnu_debuglink`.
+fn debug_file(object: &object::File<'_>, path: &Path) -> Option<Mmap> {
+    if object.section_by_name(".debug_info").is_some() {
+        return None;
+    }
+    by_build_id(object).or_else(|| by_debuglink(object, path))
+}
+
+fn by_build_id(object: &object::File<'_>) -> Option<Mmap> {
+    let id = object.build_id().ok().flatten()?;
+    let name = hex(id);
+    let (folder, file) = name.split_at_checked(2)?;
+    let path = format!("/usr/lib/debug/.build-id/{folder}/{file}.debug");
+    let bytes = map(Path::new(&path))?;
+    let same = parse(&bytes).is_some_and(|debug| debug.build_id().ok().flatten() == Some(id));
+    same.then_some(bytes)
+}
+
+fn by_debuglink(object: &object::File<'_>, path: &Path) -> Option<Mmap> {
+    let (name, checksum) = object.gnu_debuglink().ok().flatten()?;
+    let name = Path::new(std::str::from_utf8(name).ok()?);
+    let path = fs::canonicalize(path).ok()?;
+    let folder = path.parent()?;
+    let global = Path::new("/usr/lib/debug").join(folder.strip_prefix("/").ok()?);
+    [folder.join(name), folder.join(".debug").join(name), global.join(name)]
+        .iter()
+        .filter(|candidate| **candidate != path)
+        .filter_map(|candidate| map(candidate))
+        .find(|bytes| {
+            let mut crc = flate2::Crc::new();
+            crc.update(bytes);
+            crc.sum() == checksum
+        })
+}

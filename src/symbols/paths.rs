@@ -1,0 +1,295 @@
+//! What a source path tells: whose code it is, its module, and how to print it alike on every
+//! machine.
+//!
+//! | path | whose | printed |
+//! | --- | --- | --- |
+//! | `/rustc/HASH/library/alloc/src/vec/mod.rs`, `…/rustlib/src/rust/library/…` | std | `library/alloc/src/vec/mod.rs` |
+//! | `/rust/deps/hashbrown-0.16.1/src/raw.rs` (what std itself depends on) | std | `hashbrown-0.16.1/src/raw.rs` |
+//! | `…/registry/src/INDEX/NAME-VERSION/src/lib.rs` | NAME, VERSION | `NAME-VERSION/src/lib.rs` |
+//! | `…/git/checkouts/NAME-HASH/REV/src/lib.rs` | NAME, REV | `NAME-REV/src/lib.rs` |
+//! | `…/vendor/NAME-VERSION/src/lib.rs`, `…/vendor/NAME/src/lib.rs` | NAME, VERSION or nothing | `NAME-VERSION/src/lib.rs` |
+//! | any other `.rs` | own | see [`Sources::shorten`] |
+//! | anything else | foreign | as it is |
+
+use std::collections::HashMap;
+
+/// Whose code a source file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Owner {
+    Std,
+    Dependency { name: String, version: String },
+    Own,
+    Foreign,
+}
+
+/// A source file, read from its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) owner: Owner,
+    /// The path to print.
+    pub(super) path: String,
+    /// Crate and modules, `alloc::vec`, as far as the path tells.
+    pub(super) module: Option<String>,
+}
+
+/// The crates that a module was compiled from, by their root files.
+#[derive(Default)]
+pub(super) struct Sources {
+    roots: HashMap<String, Vec<Root>>,
+    directories: Vec<String>,
+    owners: HashMap<String, Owner>,
+}
+
+struct Root {
+    file: String,
+    krate: String,
+}
+
+impl Sources {
+    /// Learns from a compilation unit, which rustc names `ROOT-FILE/@/CRATE.HASH-cgu.N`.
+    pub(super) fn add_unit(&mut self, name: &str, directory: &str) {
+        let Some((file, unit)) = name.split_once("/@/") else {
+            return;
+        };
+        let krate = unit.split('.').next().unwrap_or(unit);
+        let path = join(directory, file);
+        if file.starts_with('/') {
+            let owner = classify(&path).0;
+            self.owners.entry(krate.into()).or_insert(owner);
+        } else {
+            self.owners.insert(krate.into(), Owner::Own);
+            if !self.directories.iter().any(|known| known == directory) {
+                self.directories.push(directory.into());
+            }
+        }
+        let Some((folder, file)) = path.rsplit_once('/') else {
+            return;
+        };
+        let roots = self.roots.entry(folder.into()).or_default();
+        if !roots.iter().any(|root| root.krate == krate) {
+            let (file, krate) = (file.into(), krate.into());
+            roots.push(Root { file, krate });
+        }
+    }
+
+    /// Reads a path.
+    pub(super) fn source(&self, path: &str) -> Source {
+        let (mut owner, mut short) = classify(path);
+        let module = self.module(path).or_else(|| module_of(short));
+        if let Some(package) = generated_by(path) {
+            let krate = package.replace('-', "_");
+            if let Some(known) = self.owners.get(&krate) {
+                owner = known.clone();
+            }
+        }
+        if owner == Owner::Own {
+            short = self.shorten(path);
+        }
+        let path = match (&owner, package_of(short)) {
+            // A git checkout's own folder is named after the revision alone.
+            (Owner::Dependency { name, version }, None) if !version.is_empty() => {
+                format!("{name}-{short}")
+            }
+            _ => short.to_string(),
+        };
+        Source {
+            owner,
+            path,
+            module,
+        }
+    }
+
+    /// Crate and modules of a file below a known crate's root.
+    fn module(&self, path: &str) -> Option<String> {
+        let mut folder = path;
+        while let Some((parent, _)) = folder.rsplit_once('/') {
+            folder = parent;
+            let Some(roots) = self.roots.get(folder) else {
+                continue;
+            };
+            let inside = &path[folder.len() + 1..];
+            let root = roots
+                .iter()
+                .find(|root| root.file == inside)
+                .or_else(|| roots.iter().find(|root| root.file == "lib.rs"))
+                .or(roots.first())?;
+            let modules = match root.file == inside {
+                true => "",
+                false => inside,
+            };
+            return Some(join_modules(&root.krate, modules));
+        }
+        None
+    }
+
+    /// An own file's path from where cargo compiled it: the workspace's root for its members. That
+    /// is what the compiler prints, too. Where that is not known, from the last of `src`,
+    /// `examples`, `tests`, `benches`, or from `crates/NAME` before it.
+    fn shorten<'p>(&self, path: &'p str) -> &'p str {
+        let below = |directory: &String| {
+            path.strip_prefix(directory.as_str())
+                .and_then(|rest| rest.strip_prefix('/'))
+        };
+        if let Some(inside) = self
+            .directories
+            .iter()
+            .filter_map(below)
+            .min_by_key(|p| p.len())
+        {
+            return inside;
+        }
+        let path = path.strip_prefix("./").unwrap_or(path);
+        if !path.starts_with('/') {
+            return path;
+        }
+        let parts: Vec<(usize, &str)> = components(path).collect();
+        let root = |part: &&str| ["src", "examples", "tests", "benches"].contains(part);
+        let Some(mut at) = parts.iter().rposition(|(_, part)| root(part)) else {
+            return path;
+        };
+        if at >= 2 && parts[at - 2].1 == "crates" {
+            at -= 2;
+        }
+        &path[parts[at].0..]
+    }
+}
+
+fn classify(path: &str) -> (Owner, &str) {
+    if let Some(rest) = path.strip_prefix("/rustc/") {
+        let rest = rest.split_once('/').map_or(rest, |(_, rest)| rest);
+        return (Owner::Std, rest);
+    }
+    if let Some((_, rest)) = path.split_once("/lib/rustlib/src/rust/") {
+        return (Owner::Std, rest);
+    }
+    if let Some(rest) = path.strip_prefix("/rust/deps/") {
+        return (Owner::Std, rest);
+    }
+    let library = |krate: &str| path.starts_with(&format!("library/{krate}/src/"));
+    if ["core", "alloc", "std"].into_iter().any(library) {
+        return (Owner::Std, path);
+    }
+    if let Some((owner, short)) = dependency(path) {
+        return (owner, short);
+    }
+    if path.ends_with(".rs") {
+        return (Owner::Own, path);
+    }
+    (Owner::Foreign, path)
+}
+
+fn dependency(path: &str) -> Option<(Owner, &str)> {
+    let parts: Vec<(usize, &str)> = components(path).collect();
+    let named = |at: usize| parts.get(at).map(|(_, part)| *part);
+    for at in 0..parts.len() {
+        let folder = parts[at].1;
+        // registry/src/INDEX/NAME-VERSION
+        if folder == "registry" && named(at + 1) == Some("src") && parts.len() > at + 4 {
+            let (start, package) = parts[at + 3];
+            let (name, version) = split_package(package).unwrap_or((package, ""));
+            return Some((owner(name, version), &path[start..]));
+        }
+        // git/checkouts/NAME-HASH/REV
+        if folder == "git" && named(at + 1) == Some("checkouts") && parts.len() > at + 4 {
+            let repository = parts[at + 2].1;
+            let name = repository.rsplit_once('-').map_or(repository, |(n, _)| n);
+            let (start, revision) = parts[at + 3];
+            return Some((owner(name, revision), &path[start..]));
+        }
+        // vendor/NAME/src or vendor/NAME-VERSION/src
+        if matches!(folder, "vendor" | "cargo-vendor-dir") && named(at + 2).is_some() {
+            let (start, package) = parts[at + 1];
+            let versioned = split_package(package);
+            if versioned.is_some() || parts[at + 2..].iter().any(|(_, part)| *part == "src") {
+                let (name, version) = versioned.unwrap_or((package, ""));
+                return Some((owner(name, version), &path[start..]));
+            }
+        }
+    }
+    // What `trim-paths` leaves of a registry path.
+    let (name, version) = package_of(path)?;
+    Some((owner(name, version), path))
+}
+
+fn owner(name: &str, version: &str) -> Owner {
+    // The map behind std's, and what it allocates through: the bytes belong to its user.
+    if matches!(name, "hashbrown" | "allocator-api2") {
+        return Owner::Std;
+    }
+    Owner::Dependency {
+        name: name.into(),
+        version: version.into(),
+    }
+}
+
+/// Name and version at the start of a relative path, `NAME-VERSION/…`.
+fn package_of(path: &str) -> Option<(&str, &str)> {
+    split_package(path.split_once('/')?.0)
+}
+
+/// `NAME-VERSION`; both may hold dashes.
+pub(super) fn split_package(folder: &str) -> Option<(&str, &str)> {
+    folder
+        .match_indices('-')
+        .map(|(at, _)| (&folder[..at], &folder[at + 1..]))
+        .find(|(name, version)| !name.is_empty() && is_version(version))
+}
+
+fn is_version(text: &str) -> bool {
+    let mut parts = text.splitn(3, '.');
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    parts.next().is_some_and(number)
+        && parts.next().is_some_and(number)
+        && parts
+            .next()
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// The package whose build script wrote a file: `…/build/NAME-HASH/out/…`.
+fn generated_by(path: &str) -> Option<&str> {
+    let parts: Vec<&str> = path.split('/').collect();
+    parts
+        .windows(3)
+        .find(|window| window[0] == "build" && window[2] == "out")
+        .and_then(|window| window[1].rsplit_once('-'))
+        .map(|(name, _)| name)
+}
+
+/// Crate and modules from a path that ends `CRATE/src/a/b.rs` or `CRATE-VERSION/src/a/b.rs`.
+fn module_of(path: &str) -> Option<String> {
+    let (before, inside) = path.rsplit_once("/src/")?;
+    let folder = before.rsplit_once('/').map_or(before, |(_, last)| last);
+    let name = split_package(folder).map_or(folder, |(name, _)| name);
+    Some(join_modules(&name.replace('-', "_"), inside))
+}
+
+/// `chat`, `a/b/mod.rs` → `chat::a::b`.
+fn join_modules(krate: &str, inside: &str) -> String {
+    let inside = inside.strip_suffix(".rs").unwrap_or(inside);
+    let inside = inside.strip_suffix("/mod").unwrap_or(inside);
+    let mut module = krate.to_string();
+    if !matches!(inside, "lib" | "main" | "mod") {
+        for part in inside.split('/').filter(|part| !part.is_empty()) {
+            module.push_str("::");
+            module.push_str(part);
+        }
+    }
+    module
+}
+
+fn join(directory: &str, file: &str) -> String {
+    if file.starts_with('/') || directory.is_empty() {
+        return file.into();
+    }
+    format!("{}/{file}", directory.trim_end_matches('/'))
+}
+
+/// The components of a path and where they start.
+fn components(path: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut start = 0;
+    path.split('/').filter_map(move |part| {
+        let at = start;
+        start += part.len() + 1;
+        (!part.is_empty()).then_some((at, part))
+    })
+}

@@ -1,0 +1,52 @@
+//! Which frame of a stack a person wants to read.
+//!
+//! Both functions take all frames of a stack, innermost first, and answer with an index into them.
+
+use crate::snapshot::{Frame, Origin};
+
+/// What starts programs and threads: in every stack, and never the answer.
+const RUNTIME: [&str; 10] = [
+    "__clone",
+    "__clone3",
+    "__libc_start_call_main",
+    "__libc_start_main",
+    "__libc_start_main_impl",
+    "_start",
+    "clone",
+    "clone3",
+    "main",
+    "start_thread",
+];
+
+/// The innermost frame that is not allocator, std or collection code. Where there is none, the
+/// innermost of the crate std itself, else of core, alloc or hashbrown, else what starts programs, else
+/// the allocator. `None` only for no frames.
+pub(crate) fn call_site<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Option<usize> {
+    let mut best: Option<(u8, usize)> = None;
+    for (index, frame) in frames.into_iter().enumerate() {
+        let rank = match &frame.origin {
+            Origin::Own { .. } | Origin::Dependency { .. } => return Some(index),
+            Origin::Foreign if !is_runtime(frame) => return Some(index),
+            Origin::Std if frame.function.starts_with("std::") => 0,
+            Origin::Std => 1,
+            Origin::Foreign => 2,
+            Origin::Allocator => 3,
+        };
+        if best.is_none_or(|(lowest, _)| rank < lowest) {
+            best = Some((rank, index));
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+/// The innermost frame in the user's own code, if there is one.
+pub(crate) fn own_frame<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Option<usize> {
+    frames
+        .into_iter()
+        .position(|frame| matches!(frame.origin, Origin::Own { .. }))
+}
+
+fn is_runtime(frame: &Frame) -> bool {
+    let name = frame.function.split('@').next().unwrap_or_default();
+    RUNTIME.contains(&name)
+}
