@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod alloc;
+pub mod analyze;
 mod config;
 mod error;
 mod record;
