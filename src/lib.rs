@@ -6,6 +6,7 @@ pub mod analyze;
 mod config;
 mod error;
 mod record;
+pub mod report;
 pub mod snapshot;
 mod symbols;
 

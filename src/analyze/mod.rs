@@ -3,13 +3,13 @@
 //! Everything here is pure: the same [`Snapshot`](crate::Snapshot) gives the same answer.
 
 mod caller;
-mod carry;
 mod choice;
 mod estimate;
 mod top;
+mod whole;
 
-pub(crate) use caller::{Caller, pseudo_function, source, stack};
-pub(crate) use carry::Carry;
+pub(crate) use caller::{Caller, pseudo_function, source};
 pub use choice::{By, Sort};
 pub use estimate::Estimate;
 pub use top::{Amounts, Row, Top};
+pub(crate) use whole::{Carry, whole_sites};

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::caller::{Caller, source, stack};
-use super::{By, Carry, Estimate, Sort};
+use super::whole::{Whole, whole_sites};
+use super::{By, Estimate, Sort};
 use crate::snapshot::{Frame, Info, Site, Snapshot, Totals};
 
 /// Rows that a table has unless told otherwise.
@@ -86,8 +87,10 @@ pub struct Amounts {
     /// Freed since the start.
     pub freed_objects: Estimate,
     /// Share of all live bytes, between 0 and 1.
+    #[serde(serialize_with = "four_decimals")]
     pub live_share: f64,
     /// Share of all bytes allocated since the start, between 0 and 1.
+    #[serde(serialize_with = "four_decimals")]
     pub allocated_share: f64,
 }
 
@@ -124,11 +127,8 @@ struct Sums {
 impl Snapshot {
     /// A table of those who hold the most: 20 rows by live bytes, unless told otherwise.
     pub fn top(&self, by: By) -> Top<'_> {
-        let mut sites: Vec<&Site> = self.sites.iter().collect();
-        sites.sort_unstable_by(|a, b| b.live.bytes.total_cmp(&a.live.bytes).then(a.id.cmp(&b.id)));
-        let mut rounding = Rounding::default();
         let mut groups: HashMap<Key, Group<'_>> = HashMap::new();
-        for site in sites {
+        for (site, whole) in whole_sites(self) {
             let key = key(self, by, site);
             let group = groups.entry(key).or_insert_with_key(|key| Group {
                 key: key.clone(),
@@ -136,7 +136,7 @@ impl Snapshot {
                 sums: Sums::default(),
             });
             group.sites.push(site);
-            group.sums.add(&rounding.whole(site));
+            group.sums.count(site, &whole);
         }
         let top = Top {
             snapshot: self,
@@ -290,6 +290,11 @@ fn share(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
 
+/// No share is known better.
+fn four_decimals<S: Serializer>(share: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((share * 1e4).round() / 1e4)
+}
+
 impl Sums {
     fn add(&mut self, other: &Sums) {
         self.sites += other.sites;
@@ -299,39 +304,19 @@ impl Sums {
         self.freed += other.freed;
     }
 
+    fn count(&mut self, site: &Site, whole: &Whole) {
+        self.sites += 1;
+        self.samples += site.samples;
+        self.live += whole.live;
+        self.allocated += whole.allocated;
+        self.freed += whole.freed;
+    }
+
     fn of(&self, sort: Sort) -> &Totals {
         match sort {
             Sort::Live => &self.live,
             Sort::Allocated => &self.allocated,
         }
-    }
-}
-
-/// Makes the counters of one site after the other whole, so that all sums of them are exact.
-#[derive(Debug, Default)]
-struct Rounding {
-    live: [Carry; 2],
-    allocated: [Carry; 2],
-    freed: [Carry; 2],
-}
-
-impl Rounding {
-    fn whole(&mut self, site: &Site) -> Sums {
-        Sums {
-            sites: 1,
-            samples: site.samples,
-            live: whole(&mut self.live, site.live),
-            allocated: whole(&mut self.allocated, site.allocated),
-            freed: whole(&mut self.freed, site.freed),
-        }
-    }
-}
-
-fn whole([bytes, objects]: &mut [Carry; 2], totals: Totals) -> Totals {
-    Totals {
-        bytes: bytes.round(totals.bytes),
-        objects: objects.round(totals.objects),
-        ..totals
     }
 }
 
