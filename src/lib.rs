@@ -2,9 +2,11 @@
 #![deny(unsafe_code)]
 
 mod alloc;
+pub mod analyze;
 mod config;
 mod error;
 mod record;
+pub mod report;
 pub mod snapshot;
 mod symbols;
 

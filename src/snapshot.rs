@@ -7,6 +7,8 @@
 
 pub(crate) mod evidence;
 mod take;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;

@@ -1,0 +1,15 @@
+//! What the counters of a snapshot mean: estimates with error bars, and tables by call site.
+//!
+//! Everything here is pure: the same [`Snapshot`](crate::Snapshot) gives the same answer.
+
+mod caller;
+mod choice;
+mod estimate;
+mod top;
+mod whole;
+
+pub(crate) use caller::{Caller, pseudo_function, source};
+pub use choice::{By, Sort};
+pub use estimate::Estimate;
+pub use top::{Amounts, Row, Top};
+pub(crate) use whole::{Carry, whole_sites};

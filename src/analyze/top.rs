@@ -1,0 +1,325 @@
+//! The table of those who hold, or have allocated, the most.
+
+use std::collections::HashMap;
+
+use serde::{Serialize, Serializer};
+
+use super::caller::{Caller, source, stack};
+use super::whole::{Whole, whole_sites};
+use super::{By, Estimate, Sort};
+use crate::snapshot::{Frame, Info, Site, Snapshot, Totals};
+
+/// Rows that a table has unless told otherwise.
+const DEFAULT_LIMIT: usize = 20;
+
+/// The table of those who hold, or have allocated, the most.
+///
+/// Made by [`Snapshot::top`]. Displaying it gives a text table of at most 120 columns that can be
+/// pasted into a ticket.
+///
+/// ```no_run
+/// use heapwatch::analyze::{By, Sort};
+///
+/// let snapshot = heapwatch::snapshot()?;
+/// println!("{}", snapshot.top(By::Function).sort(Sort::Allocated).limit(10));
+/// for row in snapshot.top(By::Site).rows() {
+///     println!("{} holds {} bytes", row.function.unwrap_or_default(), row.amounts.live_bytes.estimate);
+/// }
+/// # Ok::<(), heapwatch::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Top<'s> {
+    snapshot: &'s Snapshot,
+    by: By,
+    sort: Sort,
+    limit: usize,
+    /// Ordered by `sort`.
+    groups: Vec<Group<'s>>,
+}
+
+/// A line of a [`Top`] table.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Row<'s> {
+    /// The site's id, by site; stable across restarts of the same binary, shown as 16 hex digits.
+    pub id: Option<u64>,
+    /// The function at the call site; none by crate.
+    pub function: Option<String>,
+    /// Source file and line of the call site; by function, that of the site with most bytes.
+    pub location: Option<String>,
+    /// The innermost function in the user's own code, where it is not the call site and, by
+    /// function, where it is the same at all sites of the row.
+    pub own_function: Option<&'s str>,
+    /// Source file and line in `own_function`.
+    pub own_location: Option<String>,
+    /// Crate of the call site, or the shared library's file name for code that is not Rust's.
+    pub krate: String,
+    /// Version of the crate, if it is a dependency.
+    pub version: Option<&'s str>,
+    /// By site, the whole stack with inlined frames, innermost first; else empty.
+    pub frames: Vec<&'s Frame>,
+    /// Whether outer frames are missing from `frames`.
+    pub truncated: bool,
+    /// What was counted.
+    pub amounts: Amounts,
+}
+
+/// What was counted for a row, for all that is not in a row, or in total.
+///
+/// Estimates are whole numbers; those of all rows and [`Top::other`] add up to [`Top::total`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Amounts {
+    /// Distinct stacks.
+    pub sites: usize,
+    /// Samples taken since the start.
+    pub samples: u64,
+    /// Allocated and not yet freed.
+    pub live_bytes: Estimate,
+    /// Allocated and not yet freed.
+    pub live_objects: Estimate,
+    /// Allocated since the start.
+    pub allocated_bytes: Estimate,
+    /// Allocated since the start.
+    pub allocated_objects: Estimate,
+    /// Freed since the start.
+    pub freed_bytes: Estimate,
+    /// Freed since the start.
+    pub freed_objects: Estimate,
+    /// Share of all live bytes, between 0 and 1.
+    #[serde(serialize_with = "four_decimals")]
+    pub live_share: f64,
+    /// Share of all bytes allocated since the start, between 0 and 1.
+    #[serde(serialize_with = "four_decimals")]
+    pub allocated_share: f64,
+}
+
+/// Sites that a row stands for.
+#[derive(Debug, Clone)]
+struct Group<'s> {
+    /// Tells groups apart, and breaks ties so that equal snapshots give equal tables.
+    key: Key,
+    /// Those with most live bytes first.
+    sites: Vec<&'s Site>,
+    sums: Sums,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Key {
+    Site(u64),
+    Named {
+        function: Option<String>,
+        krate: String,
+        version: Option<String>,
+    },
+}
+
+/// Sums over sites; bytes and objects are whole numbers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    sites: usize,
+    samples: u64,
+    live: Totals,
+    allocated: Totals,
+    freed: Totals,
+}
+
+impl Snapshot {
+    /// A table of those who hold the most: 20 rows by live bytes, unless told otherwise.
+    pub fn top(&self, by: By) -> Top<'_> {
+        let mut groups: HashMap<Key, Group<'_>> = HashMap::new();
+        for (site, whole) in whole_sites(self) {
+            let key = key(self, by, site);
+            let group = groups.entry(key).or_insert_with_key(|key| Group {
+                key: key.clone(),
+                sites: Vec::new(),
+                sums: Sums::default(),
+            });
+            group.sites.push(site);
+            group.sums.count(site, &whole);
+        }
+        let top = Top {
+            snapshot: self,
+            by,
+            sort: Sort::Live,
+            limit: DEFAULT_LIMIT,
+            groups: groups.into_values().collect(),
+        };
+        top.sort(Sort::Live)
+    }
+}
+
+impl<'s> Top<'s> {
+    /// Orders the table by something else.
+    #[must_use]
+    pub fn sort(mut self, sort: Sort) -> Self {
+        self.sort = sort;
+        self.groups.sort_by(|a, b| {
+            let bytes = |group: &Group<'_>| group.sums.of(sort).bytes;
+            bytes(b)
+                .total_cmp(&bytes(a))
+                .then_with(|| a.key.cmp(&b.key))
+        });
+        self
+    }
+
+    /// Shows at most this many rows; the rest is in [`other`](Self::other).
+    #[must_use]
+    pub fn limit(mut self, rows: usize) -> Self {
+        self.limit = rows;
+        self
+    }
+
+    /// What a row stands for.
+    pub fn by(&self) -> By {
+        self.by
+    }
+
+    /// What the table is ordered by.
+    pub fn order(&self) -> Sort {
+        self.sort
+    }
+
+    /// What is true of the snapshot that the table is of.
+    pub fn info(&self) -> &'s Info {
+        &self.snapshot.info
+    }
+
+    /// The rows, most first; equal ones by id or name.
+    pub fn rows(&self) -> Vec<Row<'s>> {
+        let total = self.sum(&self.groups);
+        let shown = self.groups.iter().take(self.limit);
+        shown.map(|group| self.row(group, &total)).collect()
+    }
+
+    /// All that is not in a row.
+    pub fn other(&self) -> Amounts {
+        let rest = self.groups.get(self.limit..).unwrap_or_default();
+        self.amounts(&self.sum(rest), &self.sum(&self.groups))
+    }
+
+    /// How many groups are not in a row.
+    pub fn hidden(&self) -> usize {
+        self.groups.len().saturating_sub(self.limit)
+    }
+
+    /// Everything.
+    pub fn total(&self) -> Amounts {
+        let total = self.sum(&self.groups);
+        self.amounts(&total, &total)
+    }
+
+    fn sum(&self, groups: &[Group<'_>]) -> Sums {
+        let mut sums = Sums::default();
+        for group in groups {
+            sums.add(&group.sums);
+        }
+        sums
+    }
+
+    fn row(&self, group: &Group<'s>, total: &Sums) -> Row<'s> {
+        let first = group.sites[0];
+        let caller = Caller::of(self.snapshot, first);
+        let (krate, version) = caller.krate();
+        let own = caller.own.map(|step| step.frame).filter(|own| {
+            let mut others = group.sites[1..].iter();
+            others.all(|site| {
+                let other = Caller::of(self.snapshot, site).own;
+                other.is_some_and(|other| other.frame.function == own.function)
+            })
+        });
+        let mut row = Row {
+            id: None,
+            function: None,
+            location: None,
+            own_function: None,
+            own_location: None,
+            krate: krate.into_owned(),
+            version,
+            frames: Vec::new(),
+            truncated: false,
+            amounts: self.amounts(&group.sums, total),
+        };
+        if self.by == By::Site {
+            row.id = Some(first.id);
+            row.frames = stack(self.snapshot, first).map(|step| step.frame).collect();
+            row.truncated = first.truncated;
+        }
+        if self.by != By::Crate {
+            row.function = Some(caller.function().into_owned());
+            row.location = caller.call_site.and_then(|step| source(step.frame));
+            row.own_function = own.map(|frame| frame.function.as_str());
+            row.own_location = own.and_then(source);
+        }
+        row
+    }
+
+    fn amounts(&self, sums: &Sums, total: &Sums) -> Amounts {
+        let interval = self.info().largest_interval_bytes;
+        let bytes = |totals: &Totals| Estimate::bytes(totals, interval);
+        let objects = |totals: &Totals| Estimate::objects(totals, &sums.allocated, interval);
+        Amounts {
+            sites: sums.sites,
+            samples: sums.samples,
+            live_bytes: bytes(&sums.live),
+            live_objects: objects(&sums.live),
+            allocated_bytes: bytes(&sums.allocated),
+            allocated_objects: objects(&sums.allocated),
+            freed_bytes: bytes(&sums.freed),
+            freed_objects: objects(&sums.freed),
+            live_share: share(sums.live.bytes, total.live.bytes),
+            allocated_share: share(sums.allocated.bytes, total.allocated.bytes),
+        }
+    }
+}
+
+fn key(snapshot: &Snapshot, by: By, site: &Site) -> Key {
+    if by == By::Site {
+        return Key::Site(site.id);
+    }
+    let caller = Caller::of(snapshot, site);
+    let (krate, version) = caller.krate();
+    Key::Named {
+        function: (by == By::Function).then(|| caller.function().into_owned()),
+        krate: krate.into_owned(),
+        version: version.map(str::to_owned),
+    }
+}
+
+fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// No share is known better.
+fn four_decimals<S: Serializer>(share: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((share * 1e4).round() / 1e4)
+}
+
+impl Sums {
+    fn add(&mut self, other: &Sums) {
+        self.sites += other.sites;
+        self.samples += other.samples;
+        self.live += other.live;
+        self.allocated += other.allocated;
+        self.freed += other.freed;
+    }
+
+    fn count(&mut self, site: &Site, whole: &Whole) {
+        self.sites += 1;
+        self.samples += site.samples;
+        self.live += whole.live;
+        self.allocated += whole.allocated;
+        self.freed += whole.freed;
+    }
+
+    fn of(&self, sort: Sort) -> &Totals {
+        match sort {
+            Sort::Live => &self.live,
+            Sort::Allocated => &self.allocated,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "top_tests.rs"]
+mod tests;

@@ -1,0 +1,205 @@
+//! Reports as JSON: snake_case fields, sizes in `_bytes`, times in `_seconds`, estimates as
+//! `{"estimate", "low", "high"}`.
+
+use std::time::UNIX_EPOCH;
+
+use serde::Serialize;
+
+use crate::analyze::{Amounts, By, Row, Sort, Top, source};
+use crate::snapshot::{Frame, Info, Origin};
+
+impl Top<'_> {
+    /// The table as one JSON object, with a line break at its end.
+    ///
+    /// ```no_run
+    /// use heapwatch::analyze::By;
+    ///
+    /// std::fs::write("top.json", heapwatch::snapshot()?.top(By::Crate).to_json())?;
+    /// # Ok::<(), heapwatch::Error>(())
+    /// ```
+    pub fn to_json(&self) -> String {
+        let rows = self.rows();
+        let table = Table {
+            by: self.by(),
+            sort: self.order(),
+            snapshot: Header::of(self.info()),
+            total: self.total(),
+            rows: rows.iter().map(Line::of).collect(),
+            hidden_rows: self.hidden(),
+            other: self.other(),
+        };
+        // Plain structs of numbers and strings do not fail to serialise.
+        let mut text = serde_json::to_string_pretty(&table).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+#[derive(Serialize)]
+struct Table<'a> {
+    by: By,
+    sort: Sort,
+    #[serde(flatten)]
+    snapshot: Header<'a>,
+    total: Amounts,
+    rows: Vec<Line<'a>>,
+    hidden_rows: usize,
+    other: Amounts,
+}
+
+/// What is true of a whole snapshot.
+#[derive(Serialize)]
+pub(crate) struct Header<'a> {
+    /// Seconds since 1970.
+    taken_seconds: f64,
+    watched_seconds: f64,
+    pid: u32,
+    interval_bytes: u64,
+    /// What a call site can hold without having been met by a sample; unknown if none was taken.
+    unseen_bytes: Option<u64>,
+    samples: u64,
+    dropped: Vec<Dropped>,
+    notes: &'a [String],
+    self_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Dropped {
+    reason: &'static str,
+    samples: u64,
+}
+
+impl<'a> Header<'a> {
+    pub(crate) fn of(info: &'a Info) -> Self {
+        let taken = info.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let dropped = info.dropped.iter().map(|dropped| Dropped {
+            reason: dropped.reason,
+            samples: dropped.samples,
+        });
+        Header {
+            taken_seconds: taken.as_millis() as f64 / 1e3,
+            watched_seconds: info.watched_seconds,
+            pid: info.pid,
+            interval_bytes: info.interval_bytes,
+            unseen_bytes: match info.largest_interval_bytes {
+                0 => None,
+                1 => Some(0),
+                interval => Some(3 * interval),
+            },
+            samples: info.samples,
+            dropped: dropped.collect(),
+            notes: &info.notes,
+            self_bytes: info.self_bytes,
+        }
+    }
+}
+
+/// A [`Row`].
+#[derive(Serialize)]
+struct Line<'a> {
+    id: Option<String>,
+    function: Option<&'a str>,
+    location: Option<&'a str>,
+    own_function: Option<&'a str>,
+    own_location: Option<&'a str>,
+    #[serde(rename = "crate")]
+    krate: &'a str,
+    version: Option<&'a str>,
+    #[serde(flatten)]
+    amounts: &'a Amounts,
+    truncated: bool,
+    frames: Vec<JsonFrame<'a>>,
+}
+
+impl<'a> Line<'a> {
+    fn of(row: &'a Row<'_>) -> Self {
+        Line {
+            id: row.id.map(|id| format!("{id:016x}")),
+            function: row.function.as_deref(),
+            location: row.location.as_deref(),
+            own_function: row.own_function,
+            own_location: row.own_location.as_deref(),
+            krate: &row.krate,
+            version: row.version,
+            amounts: &row.amounts,
+            truncated: row.truncated,
+            frames: row
+                .frames
+                .iter()
+                .map(|frame| JsonFrame::of(frame))
+                .collect(),
+        }
+    }
+}
+
+/// A [`Frame`].
+#[derive(Serialize)]
+pub(crate) struct JsonFrame<'a> {
+    function: &'a str,
+    location: Option<String>,
+    #[serde(rename = "crate")]
+    krate: Option<&'a str>,
+    inlined: bool,
+}
+
+impl<'a> JsonFrame<'a> {
+    pub(crate) fn of(frame: &'a Frame) -> Self {
+        JsonFrame {
+            function: &frame.function,
+            location: source(frame),
+            krate: match &frame.origin {
+                Origin::Own { krate } if krate.is_empty() => None,
+                Origin::Own { krate } => Some(krate),
+                Origin::Dependency { name, .. } => Some(name),
+                Origin::Std => Some("std"),
+                Origin::Allocator => Some("heapwatch"),
+                Origin::Foreign => None,
+            },
+            inlined: frame.inlined,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::golden;
+    use crate::snapshot::testing::{Builder, sample};
+
+    /// Scripts read these fields: a change to them is a change to the public surface.
+    #[test]
+    fn table_is_as_agreed() {
+        let snapshot = sample();
+        golden::check("top_site.json", &snapshot.top(By::Site).limit(3).to_json());
+        golden::check(
+            "top_crate.json",
+            &snapshot.top(By::Crate).limit(2).to_json(),
+        );
+    }
+
+    /// A reader adds rows up: integers must give the total exactly.
+    #[test]
+    fn rows_and_other_add_up_in_the_text_itself() {
+        let text = sample().top(By::Function).limit(3).to_json();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for field in [
+            "live_bytes",
+            "live_objects",
+            "allocated_bytes",
+            "freed_objects",
+        ] {
+            let of = |amounts: &serde_json::Value| amounts[field]["estimate"].as_i64().unwrap();
+            let rows: i64 = value["rows"].as_array().unwrap().iter().map(of).sum();
+            assert_eq!(rows + of(&value["other"]), of(&value["total"]), "{field}");
+        }
+    }
+
+    /// An empty process must still give valid JSON: no NaN, no infinity.
+    #[test]
+    fn empty_snapshot_is_valid() {
+        let text = Builder::new().build().top(By::Site).to_json();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["rows"].as_array().map(Vec::len), Some(0));
+        assert_eq!(value["total"]["live_bytes"]["estimate"], 0);
+    }
+}

@@ -1,0 +1,11 @@
+//! What was found, as text, JSON and profiles: values in, bytes out.
+
+mod json;
+mod number;
+pub(crate) mod pprof;
+mod text;
+
+pub use pprof::{Pprof, SampleType};
+
+#[cfg(test)]
+mod golden;

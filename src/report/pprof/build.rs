@@ -1,0 +1,252 @@
+//! Snapshot → `profile.proto` messages.
+
+use std::collections::HashMap;
+use std::time::UNIX_EPOCH;
+
+use super::Pprof;
+use super::delta::{Entry, entries};
+use super::proto::{Function, Line, Location, Mapping, Profile, Sample, ValueType};
+use crate::analyze::{Caller, pseudo_function};
+use crate::report::text;
+use crate::snapshot::{Frame, Module, Snapshot};
+
+pub(super) fn profile(pprof: &Pprof<'_>) -> Profile {
+    let mut builder = Builder::new(pprof.symbolize);
+    builder.header(pprof);
+    for module in &pprof.snapshot.modules {
+        builder.mapping(module);
+    }
+    for entry in entries(pprof) {
+        builder.sample(&entry);
+    }
+    builder.profile
+}
+
+/// A location of the profile. Where a call site lies in code that std was inlined into, the same
+/// address is written twice: whole, and without the frames inside of the call site.
+#[derive(PartialEq, Eq, Hash)]
+struct LocationKey {
+    address: u64,
+    mapping: u64,
+    skipped: usize,
+}
+
+struct Builder {
+    symbolize: bool,
+    profile: Profile,
+    strings: HashMap<String, i64>,
+    mappings: HashMap<(u64, u64), u64>,
+    locations: HashMap<LocationKey, u64>,
+    functions: HashMap<(i64, i64), u64>,
+    pseudo: HashMap<&'static str, u64>,
+}
+
+impl Builder {
+    fn new(symbolize: bool) -> Self {
+        let mut builder = Builder {
+            symbolize,
+            profile: Profile::default(),
+            strings: HashMap::new(),
+            mappings: HashMap::new(),
+            locations: HashMap::new(),
+            functions: HashMap::new(),
+            pseudo: HashMap::new(),
+        };
+        // The format wants the empty string first.
+        builder.string("");
+        builder
+    }
+
+    fn header(&mut self, pprof: &Pprof<'_>) {
+        let types = [
+            ("alloc_objects", "count"),
+            ("alloc_space", "bytes"),
+            ("inuse_objects", "count"),
+            ("inuse_space", "bytes"),
+        ];
+        self.profile.sample_type = types.map(|(name, unit)| self.value_type(name, unit)).into();
+        self.profile.period_type = Some(self.value_type("space", "bytes"));
+        let info = &pprof.snapshot.info;
+        self.profile.period = info.interval_bytes as i64;
+        self.profile.default_sample_type = self.string(pprof.default_sample_type.name());
+
+        let began = pprof.since.map_or(info, |earlier| &earlier.info);
+        let since_1970 = began.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.profile.time_nanos = i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX);
+        let seconds = info.watched_seconds - began.watched_seconds;
+        self.profile.duration_nanos = (seconds.max(0.0) * 1e9) as i64;
+        self.profile.comment = comments(pprof)
+            .iter()
+            .map(|line| self.string(line))
+            .collect();
+    }
+
+    fn value_type(&mut self, name: &str, unit: &str) -> ValueType {
+        ValueType {
+            r#type: self.string(name),
+            unit: self.string(unit),
+        }
+    }
+
+    fn sample(&mut self, entry: &Entry<'_>) {
+        let location_id = match pseudo_function(entry.site) {
+            Some(name) => vec![self.pseudo_location(name)],
+            None => self.stack(entry),
+        };
+        self.profile.sample.push(Sample {
+            location_id,
+            value: entry.values.into(),
+            label: Vec::new(),
+        });
+    }
+
+    /// The stack from the call site outwards.
+    fn stack(&mut self, entry: &Entry<'_>) -> Vec<u64> {
+        let stack = &entry.site.stack;
+        if !self.symbolize {
+            let ids = stack
+                .iter()
+                .map(|&place| self.location(entry.snapshot, place, 0));
+            return ids.collect();
+        }
+        let call_site = Caller::of(entry.snapshot, entry.site).call_site;
+        let (depth, inline) = call_site.map_or((0, 0), |step| (step.depth, step.inline));
+        let mut skip = inline;
+        stack[depth..]
+            .iter()
+            .map(|&place| self.location(entry.snapshot, place, std::mem::take(&mut skip)))
+            .collect()
+    }
+
+    fn location(&mut self, snapshot: &Snapshot, place: u32, skipped: usize) -> u64 {
+        let location = &snapshot.locations[place as usize];
+        let module = location
+            .module
+            .and_then(|m| snapshot.modules.get(m as usize));
+        let mapping = module.map_or(0, |module| self.mapping(module));
+        let key = LocationKey {
+            address: location.address,
+            mapping,
+            skipped,
+        };
+        if let Some(&id) = self.locations.get(&key) {
+            return id;
+        }
+        let id = self.profile.location.len() as u64 + 1;
+        self.locations.insert(key, id);
+        let line = if self.symbolize {
+            let frames = &snapshot.frames(place)[skipped..];
+            frames
+                .iter()
+                .map(|frame| self.line(frame, mapping))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        self.profile.location.push(Location {
+            id,
+            mapping_id: mapping,
+            // The return address may already belong to the next line, or function.
+            address: location.address.saturating_sub(1),
+            line,
+            is_folded: false,
+        });
+        id
+    }
+
+    /// A frame in a location, and what it shows of its mapping: where names or lines are missing,
+    /// a reader that has the file may still look for them.
+    fn line(&mut self, frame: &Frame, mapping: u64) -> Line {
+        if let Some(mapping) = self
+            .profile
+            .mapping
+            .get_mut((mapping as usize).wrapping_sub(1))
+        {
+            mapping.has_functions = true;
+            mapping.has_filenames |= frame.file.is_some();
+            mapping.has_line_numbers |= frame.line.is_some();
+            mapping.has_inline_frames |= frame.line.is_some();
+        }
+        Line {
+            function_id: self.function(&frame.function, frame.file.as_deref().unwrap_or("")),
+            line: frame.line.unwrap_or(0).into(),
+        }
+    }
+
+    fn function(&mut self, name: &str, file: &str) -> u64 {
+        let (name, filename) = (self.string(name), self.string(file));
+        let functions = &mut self.profile.function;
+        *self.functions.entry((name, filename)).or_insert_with(|| {
+            let id = functions.len() as u64 + 1;
+            functions.push(Function {
+                id,
+                name,
+                system_name: name,
+                filename,
+                start_line: 0,
+            });
+            id
+        })
+    }
+
+    /// A location without an address, for what has no stack.
+    fn pseudo_location(&mut self, name: &'static str) -> u64 {
+        if let Some(&id) = self.pseudo.get(name) {
+            return id;
+        }
+        let function_id = self.function(name, "");
+        let id = self.profile.location.len() as u64 + 1;
+        self.pseudo.insert(name, id);
+        self.profile.location.push(Location {
+            id,
+            line: vec![Line {
+                function_id,
+                line: 0,
+            }],
+            ..Location::default()
+        });
+        id
+    }
+
+    fn mapping(&mut self, module: &Module) -> u64 {
+        if let Some(&id) = self.mappings.get(&(module.start, module.end)) {
+            return id;
+        }
+        let id = self.profile.mapping.len() as u64 + 1;
+        self.mappings.insert((module.start, module.end), id);
+        let mapping = Mapping {
+            id,
+            memory_start: module.start,
+            memory_limit: module.end,
+            filename: self.string(&module.path),
+            build_id: self.string(module.build_id.as_deref().unwrap_or("")),
+            ..Mapping::default()
+        };
+        self.profile.mapping.push(mapping);
+        id
+    }
+
+    fn string(&mut self, text: &str) -> i64 {
+        if let Some(&index) = self.strings.get(text) {
+            return index;
+        }
+        let index = self.profile.string_table.len() as i64;
+        self.strings.insert(text.to_owned(), index);
+        self.profile.string_table.push(text.as_bytes().to_vec());
+        index
+    }
+}
+
+/// What limits the profile, one line each.
+pub(super) fn comments(pprof: &Pprof<'_>) -> Vec<String> {
+    let info = &pprof.snapshot.info;
+    let mut lines = vec![format!(
+        "heapwatch: interval {} bytes, {} samples, watched {:.1} s, pid {}",
+        info.interval_bytes, info.samples, info.watched_seconds, info.pid
+    )];
+    lines.push(text::unseen(info));
+    let dropped = info.dropped.iter();
+    lines.extend(dropped.map(|d| format!("dropped: {} samples ({})", d.samples, d.reason)));
+    lines.extend(info.notes.iter().map(|note| format!("note: {note}")));
+    lines
+}

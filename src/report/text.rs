@@ -1,0 +1,302 @@
+//! A table that can be pasted into a ticket.
+
+use std::fmt;
+
+use super::number;
+use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top};
+use crate::snapshot::Info;
+
+/// Columns of a line.
+const WIDTH: usize = 120;
+
+/// Columns before the call site.
+const NUMBERS: usize = 60;
+
+/// Least room that a name shortens to.
+const SHORTEST: usize = 16;
+
+impl fmt::Display for Top<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.total();
+        writeln!(
+            f,
+            "heap by {}, most {} bytes first, {}",
+            self.by(),
+            self.order(),
+            number::date(self.info().taken)
+        )?;
+        header(f, self.info(), &total)?;
+        writeln!(f)?;
+        writeln!(f, "{}", heading(self.by(), self.order()))?;
+        for row in self.rows() {
+            let numbers = numbers(&row.amounts, self.order());
+            let mut label = label(&row, WIDTH - NUMBERS).into_iter();
+            writeln!(f, "{numbers}{}", label.next().unwrap_or_default())?;
+            for line in label {
+                writeln!(f, "{:NUMBERS$}{line}", "")?;
+            }
+        }
+        if self.hidden() > 0 {
+            let numbers = numbers(&self.other(), self.order());
+            writeln!(
+                f,
+                "{numbers}(other: {} more)",
+                number::thousands(self.hidden() as u64)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What holds for the whole snapshot, and what limits it.
+fn header(f: &mut fmt::Formatter<'_>, info: &Info, total: &Amounts) -> fmt::Result {
+    writeln!(
+        f,
+        "watched {} (pid {}), {}, {} samples at {} sites",
+        number::duration(info.watched_seconds),
+        info.pid,
+        sampling(info),
+        number::thousands(info.samples),
+        number::thousands(total.sites as u64),
+    )?;
+    for (name, bytes, objects) in [
+        ("live     ", &total.live_bytes, &total.live_objects),
+        (
+            "allocated",
+            &total.allocated_bytes,
+            &total.allocated_objects,
+        ),
+        ("freed    ", &total.freed_bytes, &total.freed_objects),
+    ] {
+        writeln!(
+            f,
+            "{name} {} in {} objects",
+            number::bytes_with_error(bytes),
+            number::count_with_error(objects)
+        )?;
+    }
+    writeln!(f, "{}", unseen(info))?;
+    for dropped in &info.dropped {
+        writeln!(
+            f,
+            "dropped: {} samples ({})",
+            number::thousands(dropped.samples),
+            dropped.reason
+        )?;
+    }
+    for note in &info.notes {
+        writeln!(f, "note: {note}")?;
+    }
+    Ok(())
+}
+
+fn sampling(info: &Info) -> String {
+    match info.interval_bytes {
+        0 => "sampling is off".to_owned(),
+        1 => "every allocation counted".to_owned(),
+        interval => format!("a sample every {}", number::exact_bytes(interval as f64)),
+    }
+}
+
+/// What the numbers cannot tell, in a sentence.
+pub(super) fn unseen(info: &Info) -> String {
+    match info.largest_interval_bytes {
+        0 => "nothing was sampled, so nothing is known".to_owned(),
+        1 => "all numbers are exact".to_owned(),
+        interval => format!(
+            "intervals are 95 %; a call site that no sample met holds less than {}",
+            number::exact_bytes(3.0 * interval as f64)
+        ),
+    }
+}
+
+fn heading(by: By, sort: Sort) -> String {
+    let (first, last) = match sort {
+        Sort::Allocated => ("allocated", "live"),
+        _ => ("live", "allocated"),
+    };
+    let name = match by {
+        By::Crate => "crate",
+        By::Function => "function",
+        _ => "call site",
+    };
+    columns([first, "95 % interval", "share", "objects", last]) + name
+}
+
+fn numbers(amounts: &Amounts, sort: Sort) -> String {
+    let (bytes, objects, share, last) = match sort {
+        Sort::Allocated => (
+            &amounts.allocated_bytes,
+            &amounts.allocated_objects,
+            amounts.allocated_share,
+            &amounts.live_bytes,
+        ),
+        _ => (
+            &amounts.live_bytes,
+            &amounts.live_objects,
+            amounts.live_share,
+            &amounts.allocated_bytes,
+        ),
+    };
+    columns([
+        &number::bytes(bytes),
+        &number::bytes_range(bytes),
+        &number::percent(share, share_error(share, bytes)),
+        &number::count(objects),
+        &number::bytes(last),
+    ])
+}
+
+/// The error of a share is that of the part; the whole is known much better.
+fn share_error(share: f64, part: &Estimate) -> f64 {
+    if part.estimate > 0.0 {
+        share * part.half_width() / part.estimate
+    } else {
+        0.0
+    }
+}
+
+/// The columns before the call site, [`NUMBERS`] wide.
+fn columns([bytes, range, share, objects, last]: [&str; 5]) -> String {
+    format!("{bytes:>9} {range:>18} {share:>8} {objects:>8} {last:>10}   ")
+}
+
+/// `bytes::BytesMut::reserve (bytes 1.10.1) ← chat::decode (src/chat.rs:88)`, in lines of `width`.
+fn label(row: &Row<'_>, width: usize) -> Vec<String> {
+    let package = match row.version {
+        Some(version) => format!("{} {version}", row.krate),
+        None => row.krate.clone(),
+    };
+    let Some(function) = &row.function else {
+        return vec![shorten(&package, width)];
+    };
+    let place = match (&row.location, row.version) {
+        (Some(location), None) if row.own_function.is_none() => location.clone(),
+        _ => package,
+    };
+    let call_site = with_place(function, &place, width);
+    let Some(own) = row.own_function else {
+        return vec![call_site];
+    };
+    let own = with_place(own, row.own_location.as_deref().unwrap_or(""), width - 2);
+    let one_line = format!("{call_site} ← {own}");
+    if one_line.chars().count() <= width {
+        return vec![one_line];
+    }
+    vec![call_site, format!("← {own}")]
+}
+
+/// `chat::decode (src/chat.rs:88)`, the function shortened to fit.
+fn with_place(function: &str, place: &str, width: usize) -> String {
+    // Code without names is shown as `file+0xoffset`.
+    if place.is_empty() || function.starts_with(place) {
+        return shorten(function, width);
+    }
+    let place = format!(" ({})", shorten(place, width - SHORTEST - 3));
+    let room = width.saturating_sub(place.chars().count());
+    shorten(function, room) + &place
+}
+
+/// Cuts the middle out: the crate at the front and the name at the end tell most.
+fn shorten(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let front = kept / 2;
+    let start = text.chars().take(front);
+    let end = text.chars().skip(length - (kept - front));
+    start.chain(['…']).chain(end).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::golden;
+    use crate::snapshot::Snapshot;
+    use crate::snapshot::testing::{Builder, dependency, frame, own, sample};
+
+    fn lines_fit(text: &str) {
+        for line in text.lines().filter(|line| !line.starts_with("note: ")) {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+
+    /// The text that people paste: any change to it is to be looked at.
+    #[test]
+    fn tables_are_as_agreed() {
+        let snapshot = sample();
+        let text = [
+            snapshot.top(By::Site).to_string(),
+            snapshot
+                .top(By::Function)
+                .sort(Sort::Allocated)
+                .limit(4)
+                .to_string(),
+            snapshot.top(By::Crate).limit(2).to_string(),
+        ]
+        .join("\n");
+        lines_fit(&text);
+        golden::check("top.txt", &text);
+    }
+
+    fn one_site(function: &str, file: &str) -> Snapshot {
+        let mut builder = Builder::new();
+        let call = builder.location(
+            1,
+            &[frame(function, file, 7, dependency("bytes", "1.10.1"))],
+        );
+        let own = builder.location(
+            2,
+            &[frame(
+                &function.replace("bytes", "chat"),
+                file,
+                9,
+                own("chat"),
+            )],
+        );
+        builder.site(1, &[call, own], &[1e12], 0);
+        builder.build()
+    }
+
+    /// Generic names run to hundreds of characters; the table must not.
+    #[test]
+    fn long_names_are_cut_in_the_middle() {
+        let name = format!(
+            "bytes::Buffer<{}>::reserve",
+            "(u64, alloc::string::String), ".repeat(20)
+        );
+        let path = format!("src/{}/decode.rs", "very/".repeat(30));
+        let text = one_site(&name, &path).top(By::Site).to_string();
+        lines_fit(&text);
+        assert!(
+            text.contains("bytes::Buffer<") && text.contains(">::reserve (bytes 1.10.1)"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\u{2190} chat::") && text.contains("decode.rs:9)"),
+            "{text}"
+        );
+    }
+
+    /// What switches sampling off or makes it exact must be said.
+    #[test]
+    fn header_says_what_the_interval_means() {
+        let with = |interval, largest| {
+            let builder = Builder::new().info(|info| {
+                info.interval_bytes = interval;
+                info.largest_interval_bytes = largest;
+            });
+            builder.build().top(By::Site).to_string()
+        };
+        assert!(with(1, 1).contains("every allocation counted"));
+        assert!(with(1, 1).contains("all numbers are exact"));
+        assert!(with(0, 0).contains("nothing was sampled"));
+        let off = with(0, 65_536);
+        assert!(
+            off.contains("sampling is off") && off.contains("less than 192 KiB"),
+            "{off}"
+        );
+    }
+}
