@@ -11,6 +11,7 @@ pub mod random;
 use std::alloc::Layout;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
+use std::hint::black_box;
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -139,7 +140,8 @@ pub fn now_through(function: *const ()) -> Counts {
     through(&heapwatch::snapshot().unwrap(), function)
 }
 
-/// A block from the global allocator, freed only by [`Block::free`].
+/// A block from the global allocator, freed only by [`Block::free`]. The compiler, which may leave
+/// out allocations that nobody looks at, is kept from it.
 #[derive(Debug)]
 pub struct Block {
     pub start: NonNull<u8>,
@@ -165,13 +167,13 @@ impl Block {
     #[inline(always)]
     pub fn alloc(layout: Layout) -> Option<Block> {
         // SAFETY: no layout here has size 0.
-        unsafe { Block::new(std::alloc::alloc(layout), layout) }
+        unsafe { Block::new(black_box(std::alloc::alloc(layout)), layout) }
     }
 
     #[inline(always)]
     pub fn zeroed(layout: Layout) -> Option<Block> {
         // SAFETY: no layout here has size 0.
-        unsafe { Block::new(std::alloc::alloc_zeroed(layout), layout) }
+        unsafe { Block::new(black_box(std::alloc::alloc_zeroed(layout)), layout) }
     }
 
     /// Resizes; false if that failed.
@@ -179,7 +181,7 @@ impl Block {
     pub fn resize(&mut self, size: usize) -> bool {
         // SAFETY: the block is live and has this layout.
         let start = unsafe { std::alloc::realloc(self.start.as_ptr(), self.layout, size) };
-        match NonNull::new(start) {
+        match NonNull::new(black_box(start)) {
             Some(start) => {
                 self.start = start;
                 self.layout = Layout::from_size_align(size, self.layout.align()).unwrap();
