@@ -189,7 +189,18 @@ impl<A: GlobalAlloc> Alloc<A> {
                 (false, None) => self.inner.realloc(ptr, layout, new_size),
                 (false, Some(interval)) => self.realloc_in(ptr, layout, new_size, interval, mark),
                 (true, None) => self.realloc_out(ptr, layout, new_size),
-                (true, Some(interval)) => realloc_within(ptr, layout, new_size, interval, mark),
+                (true, Some(interval)) => {
+                    let block = realloc_within(ptr, layout, new_size, interval, mark);
+                    if !block.is_null() {
+                        return block;
+                    }
+                    // No room in the region is no reason to fail.
+                    let block = self.realloc_out(ptr, layout, new_size);
+                    if !block.is_null() {
+                        loss::count(region::why_not());
+                    }
+                    block
+                }
             }
         }
     }
