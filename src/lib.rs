@@ -3,6 +3,16 @@
 
 mod config;
 mod error;
+#[cfg(all(test, feature = "server"))]
+mod fixture;
+#[cfg(feature = "server")]
+mod jemalloc;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+mod process;
+#[cfg(feature = "server")]
+mod seam;
 mod snapshot;
 mod symbols;
 
