@@ -6,6 +6,8 @@ mod error;
 #[cfg(all(test, feature = "server"))]
 mod fixture;
 #[cfg(feature = "server")]
+mod http;
+#[cfg(feature = "server")]
 mod jemalloc;
 #[cfg(feature = "server")]
 pub mod metrics;
@@ -16,6 +18,10 @@ mod seam;
 mod snapshot;
 mod symbols;
 
+#[cfg(feature = "server")]
+pub use config::Config;
 pub use error::Error;
+#[cfg(feature = "server")]
+pub use http::{Server, serve};
 #[doc(inline)]
 pub use snapshot::{Snapshot, snapshot};
