@@ -14,4 +14,13 @@ mod routes;
 mod server;
 mod service;
 
+#[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
+mod prometheus_tests;
+#[cfg(test)]
+mod test_case;
+#[cfg(test)]
+mod test_client;
+
 pub use server::{Server, serve};

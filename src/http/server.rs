@@ -91,7 +91,7 @@ impl Config {
     }
 }
 
-fn start(config: &Config, source: Source, patience: Patience) -> Result<Server, Error> {
+pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Result<Server, Error> {
     let listener = listen(config)?;
     let local_addr = listener.local_addr()?;
     let service = Service::new(Policy::new(config), patience, source);
