@@ -36,6 +36,14 @@ pub(crate) fn parse_interval(text: &[u8]) -> Option<u32> {
     u32::try_from(value).ok()
 }
 
+#[cfg(feature = "server")]
+mod endpoint;
+
+#[cfg(feature = "server")]
+pub use endpoint::Config;
+#[cfg(feature = "server")]
+pub(crate) use endpoint::Token;
+
 /// Time between two points of the history unless told otherwise: 5 s.
 pub(crate) const DEFAULT_TICK_NS: u64 = 5_000_000_000;
 

@@ -32,9 +32,26 @@ impl fmt::Display for Error {
                  `#[global_allocator] static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();`",
             ),
             Error::Config(text) | Error::Format(text) => f.write_str(text),
-            Error::Bind { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Error::Bind { addr, source } => {
+                write!(f, "cannot listen on {addr}: {source}")?;
+                f.write_str(bind_remedy(source.kind()))
+            }
             Error::Io(source) => write!(f, "{source}"),
         }
+    }
+}
+
+/// What to do where an address cannot be had.
+fn bind_remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "; another program or endpoint listens there: choose another port, or 0 for a free one"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: choose one of its own, or 127.0.0.1"
+        }
+        io::ErrorKind::PermissionDenied => "; choose a port from 1024 on",
+        _ => "",
     }
 }
 

@@ -2,9 +2,19 @@
 #![deny(unsafe_code)]
 
 mod alloc;
-pub mod analyze;
+mod analyze;
 mod config;
 mod error;
+#[cfg(all(test, feature = "server"))]
+mod fixture;
+#[cfg(feature = "server")]
+mod http;
+#[cfg(feature = "server")]
+mod jemalloc;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+mod process;
 mod record;
 pub mod report;
 pub mod snapshot;
@@ -14,6 +24,10 @@ mod symbols;
 #[doc(hidden)]
 pub use alloc::__bench;
 pub use alloc::{Alloc, set_interval};
+#[cfg(feature = "server")]
+pub use config::Config;
 pub use error::Error;
+#[cfg(feature = "server")]
+pub use http::{Server, serve};
 #[doc(inline)]
 pub use snapshot::{Snapshot, snapshot};

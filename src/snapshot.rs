@@ -244,10 +244,17 @@ impl Snapshot {
 /// }
 /// ```
 pub fn snapshot() -> Result<Snapshot, Error> {
-    if !thread::counts_allocations() {
-        return Err(Error::NotInstalled);
-    }
+    check_installed()?;
     Ok(muted(take))
+}
+
+/// Whether heapwatch is this program's global allocator.
+pub(crate) fn check_installed() -> Result<(), Error> {
+    if thread::counts_allocations() {
+        Ok(())
+    } else {
+        Err(Error::NotInstalled)
+    }
 }
 
 /// Runs something whose allocations are neither counted nor sampled: heapwatch's own work.

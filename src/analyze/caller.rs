@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::snapshot::{Frame, Module, Origin, Site, Snapshot};
+use crate::symbols::{call_site, own_frame};
 
 /// Stands for all stacks beyond the table's bound.
 const OVERFLOW: &str = "[sites beyond the table]";
@@ -132,18 +133,4 @@ pub(crate) fn source(frame: &Frame) -> Option<String> {
 fn file_name(module: &Module) -> &str {
     let name = module.path.rsplit('/').next().unwrap_or_default();
     if name.is_empty() { "[unknown]" } else { name }
-}
-
-/// Index of the innermost frame that is not allocator, std or collection code; of the innermost
-/// frame if all are.
-fn call_site<'f>(mut frames: impl Iterator<Item = &'f Frame> + Clone) -> Option<usize> {
-    let first = frames.clone().next().map(|_| 0);
-    frames
-        .position(|frame| !matches!(frame.origin, Origin::Allocator | Origin::Std))
-        .or(first)
-}
-
-/// Index of the innermost frame in the user's own code.
-fn own_frame<'f>(mut frames: impl Iterator<Item = &'f Frame>) -> Option<usize> {
-    frames.position(|frame| matches!(frame.origin, Origin::Own { .. }))
 }

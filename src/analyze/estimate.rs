@@ -41,7 +41,7 @@ const LARGE_SHAPE: f64 = 1_000.0;
 /// Serialised as `{"estimate", "low", "high"}`; whole numbers without a fraction.
 ///
 /// ```
-/// use heapwatch::analyze::Estimate;
+/// use heapwatch::report::Estimate;
 ///
 /// let live = Estimate { estimate: 524_288.0, low: 13_274.0, high: 2_921_000.0 };
 /// assert!(live.low < live.estimate && live.estimate < live.high);

@@ -18,7 +18,7 @@ const DEFAULT_LIMIT: usize = 20;
 /// pasted into a ticket.
 ///
 /// ```no_run
-/// use heapwatch::analyze::{By, Sort};
+/// use heapwatch::report::{By, Sort};
 ///
 /// let snapshot = heapwatch::snapshot()?;
 /// println!("{}", snapshot.top(By::Function).sort(Sort::Allocated).limit(10));

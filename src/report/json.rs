@@ -12,7 +12,7 @@ impl Top<'_> {
     /// The table as one JSON object, with a line break at its end.
     ///
     /// ```no_run
-    /// use heapwatch::analyze::By;
+    /// use heapwatch::report::By;
     ///
     /// std::fs::write("top.json", heapwatch::snapshot()?.top(By::Crate).to_json())?;
     /// # Ok::<(), heapwatch::Error>(())

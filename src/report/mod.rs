@@ -5,6 +5,7 @@ mod number;
 pub(crate) mod pprof;
 mod text;
 
+pub use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top};
 pub use pprof::{Pprof, SampleType};
 
 #[cfg(test)]

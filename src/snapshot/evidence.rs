@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use crate::Error;
 use crate::record::live;
 use crate::record::sites::{self, OVERFLOW, SiteId};
-use crate::record::sum::Sum;
 use crate::record::{clock, sampler, settings, thread};
 
-pub(crate) use crate::record::deaths::{Deaths, shift_for};
+pub(crate) use crate::record::deaths::Deaths;
 
 use super::{Snapshot, take};
 

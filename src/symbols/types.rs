@@ -54,7 +54,7 @@ const MODULES: [(&str, Kind); 19] = [
     ("alloc::sync", Kind::Arc),
     ("alloc::rc", Kind::Rc),
     ("alloc::vec", Kind::Vec),
-        ("hashbrown::raw", Kind::RawTable),
+    ("hashbrown::raw", Kind::RawTable),
     ("hashbrown::map", Kind::HashMap),
     ("hashbrown::set", Kind::HashSet),
     ("std::collections::hash::map", Kind::HashMap),
@@ -63,7 +63,10 @@ const MODULES: [(&str, Kind); 19] = [
 
 /// Types inside a `Box` that are a container's own.
 const BOXED: [(&str, Kind); 7] = [
-    ("alloc::collections::btree::node::InternalNode", Kind::BTreeMap),
+    (
+        "alloc::collections::btree::node::InternalNode",
+        Kind::BTreeMap,
+    ),
     ("alloc::collections::btree::node::LeafNode", Kind::BTreeMap),
     ("alloc::collections::linked_list::Node", Kind::LinkedList),
     ("alloc::rc::RcBox", Kind::Rc),
@@ -74,7 +77,13 @@ const BOXED: [(&str, Kind); 7] = [
 
 /// Methods of containers that call other code, which then allocates for itself.
 const CALLING: [&str; 7] = [
-    "call", "call_mut", "call_once", "drop", "drop_in_place", "into_iter", "poll",
+    "call",
+    "call_mut",
+    "call_once",
+    "drop",
+    "drop_in_place",
+    "into_iter",
+    "poll",
 ];
 
 /// The type behind the bytes, such as `HashMap<u64, chat::Session>`, if the stack tells it. The
@@ -225,7 +234,10 @@ fn unbox(arguments: Vec<String>) -> Container {
     let list = super::names::arguments(inside).map(String::from).collect();
     known
         .and_then(|(_, kind)| Container::new(*kind, list))
-        .unwrap_or(Container { kind: Kind::Box, arguments })
+        .unwrap_or(Container {
+            kind: Kind::Box,
+            arguments,
+        })
 }
 
 /// Types with std's paths left out: `alloc::string::String` → `String`.
@@ -236,7 +248,9 @@ fn short(types: &str) -> String {
     while !rest.is_empty() {
         let end = rest.find(|c| !in_path(c)).unwrap_or(rest.len());
         let (path, after) = rest.split_at(end);
-        let std = ["alloc::", "core::", "std::"].iter().any(|krate| path.starts_with(krate));
+        let std = ["alloc::", "core::", "std::"]
+            .iter()
+            .any(|krate| path.starts_with(krate));
         out.push_str(match path.rsplit_once("::") {
             Some((_, last)) if std && !path.contains('{') => last,
             _ => path,

@@ -1,0 +1,162 @@
+//! Who may ask: checks on a request before its path matters.
+
+use std::net::IpAddr;
+
+use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::{Method, StatusCode, Uri};
+use subtle::ConstantTimeEq;
+
+use super::reply::Reply;
+use super::routes::Request;
+use crate::config::{Config, Token};
+
+/// What is asked of every request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Policy {
+    token: Option<Token>,
+    hosts: Vec<String>,
+}
+
+impl Policy {
+    pub(super) fn new(config: &Config) -> Policy {
+        Policy {
+            token: config.token.clone(),
+            hosts: config.hosts.clone(),
+        }
+    }
+
+    /// Refuses a request that is not from whom it should be, or not for us.
+    pub(super) fn admit(&self, request: &Request<'_>) -> Result<(), Reply> {
+        self.check_host(request)?;
+        self.check_token(request.headers)?;
+        self.check_origin(request)
+    }
+
+    /// A web page elsewhere can have its own name resolve to this machine and would then be read
+    /// as if it were ours; but it cannot choose the `Host` that the browser sends.
+    fn check_host(&self, request: &Request<'_>) -> Result<(), Reply> {
+        let host = single(request.headers, &header::HOST)?.ok_or_else(|| {
+            Reply::error(StatusCode::BAD_REQUEST, "the request has no Host header")
+        })?;
+        // A target in absolute form overrides the header.
+        let target = request.uri.authority().map(|authority| authority.as_str());
+        for authority in std::iter::once(host).chain(target) {
+            if !self.allows(authority, request.local) {
+                return Err(Reply::error(
+                    StatusCode::FORBIDDEN,
+                    "this Host is not served: ask for localhost or the address that is listened \
+                     on, or name the host with Config::allow_host",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_token(&self, headers: &HeaderMap) -> Result<(), Reply> {
+        let Some(token) = &self.token else {
+            return Ok(());
+        };
+        let challenge = |line, value| {
+            Reply::error(StatusCode::UNAUTHORIZED, line).with(header::WWW_AUTHENTICATE, value)
+        };
+        let given = single(headers, &header::AUTHORIZATION)?.and_then(|value| {
+            let (scheme, given) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
+        });
+        let Some(given) = given else {
+            return Err(challenge(
+                "a token is needed: send the header Authorization: Bearer <token>",
+                "Bearer realm=\"heapwatch\"",
+            ));
+        };
+        // Constant time: how far a guess was right must not show in how long it takes.
+        if bool::from(given.as_bytes().ct_eq(token.as_bytes())) {
+            return Ok(());
+        }
+        Err(challenge(
+            "the token is wrong",
+            "Bearer realm=\"heapwatch\", error=\"invalid_token\"",
+        ))
+    }
+
+    /// A page elsewhere may make a browser send a request that changes something here. Browsers
+    /// state where such a request comes from; other clients do not.
+    fn check_origin(&self, request: &Request<'_>) -> Result<(), Reply> {
+        if matches!(*request.method, Method::GET | Method::HEAD) {
+            return Ok(());
+        }
+        let Some(origin) = single(request.headers, &header::ORIGIN)? else {
+            return Ok(());
+        };
+        let origin: Option<Uri> = origin.parse().ok();
+        let ours = origin
+            .as_ref()
+            .filter(|origin| matches!(origin.scheme_str(), Some("http" | "https")))
+            .and_then(|origin| origin.authority())
+            .is_some_and(|authority| self.allows(authority.as_str(), request.local));
+        if ours {
+            return Ok(());
+        }
+        Err(Reply::error(
+            StatusCode::FORBIDDEN,
+            "requests that change something are taken from this endpoint's own pages only",
+        ))
+    }
+
+    /// Whether `host`, `host:port` or `[address]:port` means this endpoint.
+    fn allows(&self, authority: &str, local: IpAddr) -> bool {
+        let Some(host) = host_of(authority) else {
+            return false;
+        };
+        if let Ok(address) = host.parse::<IpAddr>() {
+            let address = address.to_canonical();
+            return address.is_loopback()
+                || address == local.to_canonical()
+                || self.hosts.iter().any(|known| known.parse() == Ok(address));
+        }
+        host.eq_ignore_ascii_case("localhost")
+            || self
+                .hosts
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(host))
+    }
+}
+
+/// The host of `host[:port]` or `[address][:port]`, without brackets and without the dot that ends
+/// a full name.
+fn host_of(authority: &str) -> Option<&str> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => match authority.find(':') {
+            Some(colon) => authority.split_at(colon),
+            None => (authority, ""),
+        },
+    };
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    let valid_port = port.is_empty() || port.starts_with(':') && digits.parse::<u16>().is_ok();
+    let host = host.strip_suffix('.').unwrap_or(host);
+    (valid_port && !host.is_empty()).then_some(host)
+}
+
+/// The value of a header that must not be repeated.
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Reply> {
+    let refuse = |what| {
+        let line = format!("the header {name} {what}");
+        Err(Reply::error(StatusCode::BAD_REQUEST, line))
+    };
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return refuse("is there more than once");
+    }
+    match value.to_str() {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => refuse("is not plain ASCII text"),
+    }
+}
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -1,0 +1,253 @@
+//! The endpoint's thread: it answers also when the application's own runtime hangs.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{self, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::connections::{Connections, Slot};
+use super::guard::Policy;
+use super::listen::listen;
+use super::routes::MAX_HEAD;
+use super::service::{Patience, Service, WORK_THREADS};
+use crate::Error;
+use crate::config::Config;
+use crate::metrics::Source;
+use crate::process::own_cpu;
+use crate::snapshot;
+
+/// Connections that may be open at once.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How long a thread for reports waits for more work before it ends and gives its memory back.
+const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// How long work that has begun may keep the endpoint from ending.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+/// A running endpoint, which ends when this is dropped.
+///
+/// In a child that was forked the endpoint is not there, since only one thread is: dropping this
+/// does nothing, and the parent's endpoint goes on.
+#[must_use = "the endpoint ends when the Server is dropped; keep it in a variable, such as `_watch`"]
+pub struct Server {
+    local_addr: SocketAddr,
+    /// None when it has ended.
+    thread: Option<Thread>,
+    /// The process that the thread is in.
+    pid: u32,
+}
+
+struct Thread {
+    stop: oneshot::Sender<()>,
+    handle: JoinHandle<()>,
+}
+
+/// Starts the endpoint on `host:port`, with its own thread: metrics, profiles, and who holds memory.
+///
+/// Port 0 picks a free one. `HEAPWATCH_TOKEN` sets a token that clients must present; for more
+/// settings see [`Config`].
+///
+/// ```no_run
+/// #[global_allocator]
+/// static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
+///
+/// fn main() -> Result<(), heapwatch::Error> {
+///     let watch = heapwatch::serve("127.0.0.1:6790")?;
+///     println!("see http://{}/", watch.local_addr());
+///     // …
+///     Ok(())
+/// }
+/// ```
+///
+/// # Errors
+///
+/// [`Error::NotInstalled`] if heapwatch is not the global allocator, [`Error::Bind`] if the address
+/// is in use or cannot be had, [`Error::Config`] if it is no address, if other machines can reach
+/// it and there is no token, or if `HEAPWATCH_INTERVAL` or `HEAPWATCH_TOKEN` has an unusable value.
+pub fn serve(addr: impl ToString) -> Result<Server, Error> {
+    Config::new().addr(addr).serve()
+}
+
+impl Config {
+    /// Starts the endpoint with these settings.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`serve`](crate::serve), and [`Error::Config`] if a setting is unusable.
+    pub fn serve(self) -> Result<Server, Error> {
+        snapshot::check_installed()?;
+        let config = self.checked(|name| std::env::var_os(name))?;
+        snapshot::muted(|| start(&config, Arc::new(crate::snapshot), Patience::default()))
+    }
+}
+
+pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Result<Server, Error> {
+    let listener = listen(config)?;
+    let local_addr = listener.local_addr()?;
+    let service = Service::new(Policy::new(config), patience, source);
+    let runtime = build_runtime()?;
+    let listener = {
+        let _context = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
+    let (stop, stopped) = oneshot::channel();
+    let endpoint = Endpoint {
+        listener,
+        service: Arc::new(service),
+        patience,
+        connections: Connections::default(),
+    };
+    let run = move || {
+        snapshot::muted(|| {
+            runtime.block_on(endpoint.run(stopped));
+            runtime.shutdown_timeout(SHUTDOWN);
+        });
+    };
+    let handle = std::thread::Builder::new()
+        .name("heapwatch".into())
+        .spawn(run)?;
+    Ok(Server {
+        local_addr,
+        thread: Some(Thread { stop, handle }),
+        pid: std::process::id(),
+    })
+}
+
+fn build_runtime() -> Result<Runtime, Error> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .thread_name("heapwatch-work")
+        .max_blocking_threads(WORK_THREADS)
+        .thread_keep_alive(THREAD_KEEP_ALIVE)
+        .on_thread_park(own_cpu::charge)
+        .build()?;
+    Ok(runtime)
+}
+
+impl Server {
+    /// The address that it listens on, with the port that was picked where 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Ends the endpoint: closes its connections and joins its thread. A report that is being made
+    /// is waited for, 2 s at most.
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(Thread { stop, handle }) = self.thread.take() else {
+            return;
+        };
+        if std::process::id() != self.pid {
+            // In a forked child: the thread cannot be joined, and what wakes it is the parent's.
+            std::mem::forget((stop, handle));
+            return;
+        }
+        // Fails only where the thread has ended already.
+        let _ = stop.send(());
+        let _ = handle.join();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("local_addr", &self.local_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the thread runs.
+struct Endpoint {
+    listener: TcpListener,
+    service: Arc<Service>,
+    patience: Patience,
+    connections: Connections,
+}
+
+impl Endpoint {
+    /// Takes connections until it is told to stop, or nobody can tell it any more.
+    async fn run(self, mut stopped: oneshot::Receiver<()>) {
+        let mut tasks = JoinSet::new();
+        for number in 0.. {
+            let stream = tokio::select! {
+                _ = &mut stopped => return,
+                stream = self.accept(&mut tasks) => stream,
+            };
+            let slot = self
+                .connections
+                .open(number, self.patience.head + self.patience.read);
+            let task = drive(stream, slot, Arc::clone(&self.service), self.patience);
+            self.connections.set_task(number, tasks.spawn(task));
+        }
+    }
+
+    /// The next connection, when there is room for it.
+    async fn accept(&self, tasks: &mut JoinSet<()>) -> TcpStream {
+        loop {
+            while tasks.try_join_next().is_some() {}
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    while self.connections.len() >= MAX_CONNECTIONS {
+                        if !self.connections.close_idlest() {
+                            tasks.join_next().await;
+                        }
+                    }
+                    return stream;
+                }
+                // Most likely too many open files: some may be closed in a while.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+}
+
+/// Answers the requests of one connection, until it ends or nothing happens on it for too long.
+async fn drive(stream: TcpStream, slot: Slot, service: Arc<Service>, patience: Patience) {
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    // Answers are whole; waiting to fill packets would only delay them.
+    let _ = stream.set_nodelay(true);
+    let slot = &slot;
+    let service = &service;
+    let answer = service_fn(|request| async move {
+        Ok::<_, Infallible>(service.answer(request, slot, local.ip()).await)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        // Heads up to twice the limit are read, so that most clients are told what is wrong.
+        .max_header_size(2 * MAX_HEAD)
+        .max_buf_size(4 * MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), answer);
+    tokio::select! {
+        // An error is the client's: it went away, or sent what is not HTTP and was told so.
+        _ = connection => {}
+        () = slot.expired() => {}
+    }
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

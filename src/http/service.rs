@@ -1,0 +1,254 @@
+//! What happens between a request and its answer: waiting, and work on other threads.
+//!
+//! Work that takes a snapshot is never done on the endpoint's own thread, which goes on answering.
+//! There are two lanes, with one thread each at most: reports, which may take seconds on a large
+//! program, and metrics, so that a scrape does not wait behind a report.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header;
+use hyper::{Response, StatusCode};
+use tokio::sync::Semaphore;
+use tokio::time::{Duration, Instant, sleep, timeout};
+
+use super::answers;
+use super::connections::Slot;
+use super::guard::Policy;
+use super::reply::Reply;
+use super::routes::{Answer, MAX_BODY, ProfileQuery, Request, route};
+use crate::Error;
+use crate::metrics::{Collector, Exposition, Source, render};
+use crate::process::own_cpu;
+use crate::snapshot;
+use crate::snapshot::Snapshot;
+
+/// How long the parts of a request may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For request line and headers, and between two requests.
+    pub(super) head: Duration,
+    /// For the body, and again for the answer beyond the seconds that it was told to take.
+    pub(super) request: Duration,
+    /// For the client to read the answer.
+    pub(super) read: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            head: Duration::from_secs(10),
+            request: Duration::from_secs(10),
+            read: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Answers requests.
+pub(super) struct Service {
+    policy: Policy,
+    patience: Patience,
+    source: Source,
+    collector: Arc<Collector>,
+    reports: Arc<Semaphore>,
+    scrapes: Arc<Semaphore>,
+    profiles: Gate,
+}
+
+/// Threads that the lanes need together.
+pub(super) const WORK_THREADS: usize = 2;
+
+impl Service {
+    pub(super) fn new(policy: Policy, patience: Patience, source: Source) -> Service {
+        Service {
+            policy,
+            patience,
+            collector: Arc::new(Collector::over(Arc::clone(&source))),
+            source,
+            reports: Arc::new(Semaphore::new(1)),
+            scrapes: Arc::new(Semaphore::new(1)),
+            profiles: Gate::default(),
+        }
+    }
+
+    /// Answers a request that came in on `slot`, at this machine's address `local`.
+    pub(super) async fn answer(
+        &self,
+        request: hyper::Request<Incoming>,
+        slot: &Slot,
+        local: std::net::IpAddr,
+    ) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let reply = match timeout(self.patience.request, read_body(body)).await {
+            Ok(Ok(body_bytes)) => {
+                let request = Request {
+                    method: &head.method,
+                    uri: &head.uri,
+                    headers: &head.headers,
+                    body_bytes,
+                    local,
+                };
+                self.perform(route(&request, &self.policy), slot).await
+            }
+            Ok(Err(_)) => close(Reply::error(
+                StatusCode::BAD_REQUEST,
+                "the body is malformed",
+            )),
+            Err(_) => close(Reply::error(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive in time",
+            )),
+        };
+        slot.idle(self.patience.read);
+        reply.into()
+    }
+
+    async fn perform(&self, answer: Answer, slot: &Slot) -> Reply {
+        let (seconds, work) = match answer {
+            Answer::Reply(reply) => return reply,
+            Answer::Profile(query) => (query.seconds.unwrap_or(0), answer),
+            Answer::Metrics(_) | Answer::Top(_) => (0, answer),
+        };
+        let patience = self.patience.request + Duration::from_secs(seconds.into());
+        slot.busy(patience + self.patience.read);
+        match timeout(patience, self.work(work)).await {
+            Ok(Ok(reply) | Err(reply)) => reply,
+            Err(_) => {
+                let line = "the answer took too long; other work may be in its way";
+                Reply::error(StatusCode::SERVICE_UNAVAILABLE, line).retry_after(5)
+            }
+        }
+    }
+
+    async fn work(&self, answer: Answer) -> Result<Reply, Reply> {
+        match answer {
+            Answer::Reply(reply) => Ok(reply),
+            Answer::Metrics(form) => self.metrics(form).await,
+            Answer::Top(query) => {
+                let source = Arc::clone(&self.source);
+                let top = move || Ok(answers::top(&take(&source)?, query));
+                on_lane(&self.reports, top).await
+            }
+            Answer::Profile(query) => self.profile(query).await,
+        }
+    }
+
+    async fn metrics(&self, form: Exposition) -> Result<Reply, Reply> {
+        let collector = Arc::clone(&self.collector);
+        let text = move || {
+            render(&collector, form)
+                .map_err(|_| Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "encoding failed"))
+        };
+        let text = on_lane(&self.scrapes, text).await?;
+        Ok(Reply::ok(form.content_type(), text))
+    }
+
+    /// One at a time, from the first snapshot to the last byte made.
+    async fn profile(&self, query: ProfileQuery) -> Result<Reply, Reply> {
+        let wait = Duration::from_secs(query.seconds.unwrap_or(0).into());
+        let turn = self.profiles.enter(wait)?;
+        let before = match query.seconds {
+            None => None,
+            Some(_) => {
+                let source = Arc::clone(&self.source);
+                let before = on_lane(&self.reports, move || take(&source)).await?;
+                sleep(wait).await;
+                Some(before)
+            }
+        };
+        let source = Arc::clone(&self.source);
+        let profile = move || {
+            // The next one may begin when the work is over, also if nobody waits for it any more.
+            let _turn = turn;
+            Ok(answers::profile(before.as_ref(), &take(&source)?, query))
+        };
+        on_lane(&self.reports, profile).await
+    }
+}
+
+fn take(source: &Source) -> Result<Snapshot, Reply> {
+    source().map_err(|error: Error| answers::failure(&error))
+}
+
+/// Does work on a lane's thread, after what is before it. Work that has begun is finished, and
+/// keeps the lane, also if nobody waits for it any more.
+async fn on_lane<T: Send + 'static>(
+    lane: &Arc<Semaphore>,
+    work: impl FnOnce() -> Result<T, Reply> + Send + 'static,
+) -> Result<T, Reply> {
+    let failed = || {
+        Reply::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "heapwatch failed internally",
+        )
+    };
+    let permit = Arc::clone(lane)
+        .acquire_owned()
+        .await
+        .map_err(|_| failed())?;
+    let job = move || {
+        let _permit = permit;
+        snapshot::muted(|| {
+            let result = work();
+            own_cpu::charge();
+            result
+        })
+    };
+    tokio::task::spawn_blocking(job)
+        .await
+        .map_err(|_| failed())?
+}
+
+/// Lets one profile through at a time.
+#[derive(Debug, Clone, Default)]
+struct Gate {
+    /// When the one that is being made should be ready.
+    ready: Arc<Mutex<Option<Instant>>>,
+}
+
+/// One profile's turn; dropping it lets the next one in.
+#[derive(Debug)]
+struct Turn(Gate);
+
+impl Gate {
+    fn enter(&self, wait: Duration) -> Result<Turn, Reply> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = *ready {
+            let left = ready.saturating_duration_since(Instant::now());
+            let line = "another profile is being made; there is one at a time";
+            return Err(
+                Reply::error(StatusCode::SERVICE_UNAVAILABLE, line).retry_after(left.as_secs() + 1)
+            );
+        }
+        *ready = Some(Instant::now() + wait);
+        Ok(Turn(self.clone()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.0.ready.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Reads a body to its end or beyond the limit; returns how many bytes that were.
+async fn read_body(mut body: Incoming) -> Result<usize, hyper::Error> {
+    let stated = body.size_hint().lower();
+    if stated > MAX_BODY as u64 {
+        return Ok(usize::try_from(stated).unwrap_or(usize::MAX));
+    }
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        bytes += frame?.data_ref().map_or(0, Bytes::len);
+        if bytes > MAX_BODY {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// What is left of the request cannot be told from the next one.
+fn close(reply: Reply) -> Reply {
+    reply.with(header::CONNECTION, "close")
+}

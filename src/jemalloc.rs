@@ -1,0 +1,79 @@
+//! What jemalloc says of itself, whatever the inner allocator is: sampled blocks are always its.
+
+use tikv_jemalloc_ctl::{Result, epoch, stats};
+
+/// jemalloc's own totals, in bytes; each contains the ones before it, except `metadata` and
+/// `retained`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Jemalloc {
+    /// In blocks that the application holds, at their size class.
+    pub(crate) allocated_bytes: u64,
+    /// In pages that hold at least one such block.
+    pub(crate) active_bytes: u64,
+    /// Used by jemalloc for itself.
+    pub(crate) metadata_bytes: u64,
+    /// In pages that are physically there: active, metadata, and dirty pages kept for reuse.
+    pub(crate) resident_bytes: u64,
+    /// In mapped extents.
+    pub(crate) mapped_bytes: u64,
+    /// Address space kept for reuse, without memory behind it.
+    pub(crate) retained_bytes: u64,
+}
+
+impl Jemalloc {
+    /// The totals of this moment; none where jemalloc was built without statistics.
+    pub(crate) fn read() -> Option<Jemalloc> {
+        read().ok()
+    }
+}
+
+fn read() -> Result<Jemalloc> {
+    // mallctl `epoch`: the totals are cached, and writing this makes jemalloc sum them up anew.
+    epoch::advance()?;
+    Ok(Jemalloc {
+        // mallctl `stats.allocated`
+        allocated_bytes: stats::allocated::read()? as u64,
+        // mallctl `stats.active`
+        active_bytes: stats::active::read()? as u64,
+        // mallctl `stats.metadata`
+        metadata_bytes: stats::metadata::read()? as u64,
+        // mallctl `stats.resident`
+        resident_bytes: stats::resident::read()? as u64,
+        // mallctl `stats.mapped`
+        mapped_bytes: stats::mapped::read()? as u64,
+        // mallctl `stats.retained`
+        retained_bytes: stats::retained::read()? as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::{GlobalAlloc, Layout};
+
+    use super::*;
+
+    /// Without the epoch, or with two names exchanged, a block of 64 MiB would not show where it
+    /// must, and would show where it must not.
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_large_block_shows_in_allocated_active_and_mapped() {
+        const SIZE: usize = 64 << 20;
+        let before = Jemalloc::read().unwrap();
+        let layout = Layout::from_size_align(SIZE, 16).unwrap();
+        // SAFETY: the layout's size is not 0.
+        let block = unsafe { tikv_jemallocator::Jemalloc.alloc(layout) };
+        assert!(!block.is_null());
+        let during = Jemalloc::read().unwrap();
+        // SAFETY: allocated above with this layout.
+        unsafe { tikv_jemallocator::Jemalloc.dealloc(block, layout) };
+        let grown = |of: fn(&Jemalloc) -> u64| of(&during) as i64 - of(&before) as i64;
+        let least = SIZE as i64 * 9 / 10;
+        assert!(grown(|j| j.allocated_bytes) > least);
+        assert!(grown(|j| j.active_bytes) > least);
+        assert!(grown(|j| j.mapped_bytes) > least);
+        assert!(grown(|j| j.metadata_bytes) < least);
+        assert!(grown(|j| j.retained_bytes) < least);
+        assert!(during.allocated_bytes <= during.active_bytes);
+        assert!(during.active_bytes <= during.mapped_bytes);
+    }
+}
