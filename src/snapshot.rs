@@ -131,13 +131,13 @@ pub struct Totals {
     pub bytes_variance: f64,
 }
 
-/// A function in a stack, as a person reads it.
+/// A function in a stack, as a person reads it. Equal texts are shared between frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// Function name with generic arguments, without hash; `module+0xoffset` without symbols.
-    pub function: String,
+    pub function: Arc<str>,
     /// Source file, shortened to what is the same on every machine where that is possible.
-    pub file: Option<String>,
+    pub file: Option<Arc<str>>,
     /// Line in the source file.
     pub line: Option<u32>,
     /// Whose code it is.
@@ -152,14 +152,14 @@ pub enum Origin {
     /// The user's own code; the crate's name where the function's name tells it.
     Own {
         /// Crate name, empty if unknown.
-        krate: String,
+        krate: Arc<str>,
     },
     /// A dependency from a registry.
     Dependency {
         /// Package name.
-        name: String,
-        /// Package version.
-        version: String,
+        name: Arc<str>,
+        /// Package version, empty if unknown.
+        version: Arc<str>,
     },
     /// core, alloc, std, and collection code that stands for them (hashbrown).
     Std,

@@ -121,7 +121,7 @@ fn called_from(location: &Location) -> u64 {
 /// Code outside every module: generated at run time, or the kernel's.
 fn address_frame(address: u64) -> Frame {
     Frame {
-        function: format!("{address:#x}"),
+        function: format!("{address:#x}").into(),
         file: None,
         line: None,
         origin: Origin::Foreign,

@@ -1,6 +1,6 @@
 //! Frames that were found before, bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +25,8 @@ struct Generations {
     young: HashMap<Key, Arc<[Frame]>>,
     old: HashMap<Key, Arc<[Frame]>>,
     young_bytes: usize,
+    /// Where the young one's texts are: shared ones count once.
+    texts: HashSet<usize>,
 }
 
 impl Cache {
@@ -59,19 +61,23 @@ impl Generations {
     }
 
     fn insert(&mut self, key: Key, frames: Arc<[Frame]>) {
-        let size = bytes(&frames);
-        if self.young.len() >= MAX_ADDRESSES / 2 || self.young_bytes + size > MAX_BYTES / 2 {
+        if self.young.len() >= MAX_ADDRESSES / 2 || self.young_bytes >= MAX_BYTES / 2 {
             self.old = mem::take(&mut self.young);
+            self.texts.clear();
             self.young_bytes = 0;
         }
-        if self.young.insert(key, frames).is_none() {
-            self.young_bytes += size;
+        self.young_bytes += size_of_val(&*frames);
+        for text in frames.iter().flat_map(texts) {
+            if self.texts.insert(text.as_ptr() as usize) {
+                self.young_bytes += text.len();
+            }
         }
+        self.young.insert(key, frames);
     }
 }
 
-/// Memory of frames, allocator overhead aside.
-fn bytes(frames: &[Frame]) -> usize {
-    let text = |frame: &Frame| frame.function.len() + frame.file.as_ref().map_or(0, |f| f.len());
-    mem::size_of_val(frames) + frames.iter().map(text).sum::<usize>()
+fn texts(frame: &Frame) -> impl Iterator<Item = &Arc<str>> {
+    [Some(&frame.function), frame.file.as_ref()]
+        .into_iter()
+        .flatten()
 }

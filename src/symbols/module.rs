@@ -1,6 +1,8 @@
 //! All addresses of one module at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::dwarf::{DebugInfo, RawFrame};
 use super::names;
@@ -9,6 +11,10 @@ use super::origin::{Packages, is_shim, origin};
 use super::paths::{Source, Sources};
 use crate::snapshot::{Frame, Module, Origin};
 use object::{Object as _, SymbolMap, SymbolMapName};
+
+/// What was parsed is dropped after so many addresses. It grows with every unit that is looked
+/// into, to several times the file's size; reading the list of units again costs milliseconds.
+const ADDRESSES_PARSED: usize = 2048;
 
 /// Finds the frames at addresses of one module, given as the object file states them. What was
 /// opened and parsed is dropped before this returns.
@@ -25,28 +31,35 @@ fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Vec<V
     let object = files.object()?;
     let debug = files.debug_object()?;
     let sections = sections(&debug);
-    let info = sections
-        .as_ref()
-        .and_then(|sections| DebugInfo::new(sections, endian(&debug)));
+    let parse = || DebugInfo::new(sections.as_ref()?, endian(&debug));
     let mut symbols = debug.symbol_map();
     if symbols.symbols().is_empty() {
         symbols = object.symbol_map();
     }
+    let mut info = parse();
     let mut namer = Namer {
         module,
         symbols,
         sources: info.as_ref().map(DebugInfo::sources).unwrap_or_default(),
         read: HashMap::new(),
+        texts: HashSet::new(),
         packages: match info {
             Some(_) => Packages::default(),
             None => Packages::of(&object),
         },
     };
-    let frames = addresses.iter().map(|address| {
-        let raw = info.as_ref().map(|info| info.frames(*address));
-        namer.frames(*address, raw.unwrap_or_default())
-    });
-    Some(frames.collect())
+    let mut frames = Vec::with_capacity(addresses.len());
+    for chunk in addresses.chunks(ADDRESSES_PARSED) {
+        if info.is_none() {
+            info = parse();
+        }
+        frames.extend(chunk.iter().map(|address| {
+            let raw = info.as_ref().map(|info| info.frames(*address));
+            namer.frames(*address, raw.unwrap_or_default())
+        }));
+        info = None;
+    }
+    Some(frames)
 }
 
 /// Makes frames that people can read of what one object file says.
@@ -54,7 +67,9 @@ struct Namer<'a> {
     module: &'a Module,
     symbols: SymbolMap<SymbolMapName<'a>>,
     sources: Sources,
-    read: HashMap<String, Source>,
+    read: HashMap<String, Rc<Source>>,
+    /// Texts of the frames made so far.
+    texts: HashSet<Arc<str>>,
     packages: Packages,
 }
 
@@ -80,14 +95,14 @@ impl Namer<'_> {
             linkage => linkage,
         };
         let function = match names::merge(symbol, raw.name.as_deref()) {
-            Some(name) if symbol.is_none() => qualify(name, source.as_ref(), caller),
+            Some(name) if symbol.is_none() => qualify(name, source.as_deref(), caller),
             Some(name) => name,
             None => offset_name(self.module, address),
         };
         Frame {
-            origin: origin(&function, source.as_ref(), &self.packages),
-            function,
-            file: source.map(|source| source.path),
+            origin: origin(&function, source.as_deref(), &self.packages),
+            function: self.share(function),
+            file: source.map(|source| source.path.clone()),
             // Line 0 stands for code that the compiler made.
             line: raw.line.filter(|line| *line > 0),
             inlined: raw.inlined,
@@ -95,11 +110,11 @@ impl Namer<'_> {
     }
 
     /// A frame without line tables.
-    fn symbol_frame(&self, address: u64) -> Frame {
+    fn symbol_frame(&mut self, address: u64) -> Frame {
         match names::merge(self.symbol(address), None) {
             Some(function) => Frame {
                 origin: origin(&function, None, &self.packages),
-                function,
+                function: self.share(function),
                 file: None,
                 line: None,
                 inlined: false,
@@ -113,11 +128,21 @@ impl Namer<'_> {
         Some(symbol.name()).filter(|name| !name.is_empty())
     }
 
-    fn source(&mut self, file: &str) -> Source {
+    /// One copy of equal names.
+    fn share(&mut self, text: String) -> Arc<str> {
+        if let Some(known) = self.texts.get(text.as_str()) {
+            return known.clone();
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(text.clone());
+        text
+    }
+
+    fn source(&mut self, file: &str) -> Rc<Source> {
         if let Some(source) = self.read.get(file) {
             return source.clone();
         }
-        let source = self.sources.source(file);
+        let source = Rc::new(self.sources.source(file));
         self.read.insert(file.into(), source.clone());
         source
     }
@@ -136,7 +161,7 @@ fn qualify(name: String, source: Option<&Source>, caller: Option<&Frame>) -> Str
 
 fn offset_frame(module: &Module, address: u64) -> Frame {
     Frame {
-        function: offset_name(module, address),
+        function: offset_name(module, address).into(),
         file: None,
         line: None,
         origin: Origin::Foreign,

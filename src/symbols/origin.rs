@@ -1,11 +1,12 @@
 //! Whose code a function is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use object::{Object as _, ObjectSection as _};
 
 use super::names::{first_segment, split_as};
-use super::paths::{Owner, Source, split_package};
+use super::paths::{Source, split_package};
 use crate::snapshot::Origin;
 
 /// Crates that are the standard library, or stand for its collections.
@@ -30,7 +31,7 @@ const SHIMS: [&str; 3] = ["__rust_", "__rg_", "__rdl_"];
 /// Packages by the crate names that they are likely to have: what is known of dependencies where
 /// there are no line tables.
 #[derive(Default)]
-pub(super) struct Packages(HashMap<String, (String, String)>);
+pub(super) struct Packages(HashMap<String, (Arc<str>, Arc<str>)>);
 
 impl Packages {
     /// Reads the source paths that panic messages need, which are in a stripped binary, too.
@@ -59,8 +60,8 @@ impl Packages {
                 let known = self.0.entry(name.replace('-', "_"));
                 let known = known.or_insert_with(|| (name.into(), version.into()));
                 // Two versions in one binary: which one is not known.
-                if known.1 != version {
-                    known.1.clear();
+                if &*known.1 != version {
+                    known.1 = "".into();
                 }
             }
         }
@@ -84,35 +85,29 @@ pub(super) fn origin(function: &str, source: Option<&Source>, packages: &Package
     if is_allocator(function) {
         return Origin::Allocator;
     }
-    let krate = crate_of(function);
-    match source.map(|source| (&source.owner, &source.module)) {
-        Some((Owner::Std, _)) => Origin::Std,
-        Some((Owner::Foreign, _)) => Origin::Foreign,
-        Some((Owner::Dependency { name, version }, _)) => Origin::Dependency {
+    match source.map(|source| &source.origin) {
+        Some(Origin::Own { krate }) if krate.is_empty() => Origin::Own {
+            krate: crate_of(function).unwrap_or("").into(),
+        },
+        Some(origin) => origin.clone(),
+        None => by_name(function, packages),
+    }
+}
+
+fn by_name(function: &str, packages: &Packages) -> Origin {
+    let Some(krate) = crate_of(function) else {
+        return Origin::Foreign;
+    };
+    if STD.contains(&krate) {
+        return Origin::Std;
+    }
+    match packages.0.get(krate) {
+        Some((name, version)) => Origin::Dependency {
             name: name.clone(),
             version: version.clone(),
         },
-        Some((Owner::Own, module)) => Origin::Own {
-            // An impl of a foreign trait may begin with another crate's name; its file does not.
-            krate: module
-                .as_deref()
-                .map(first_segment)
-                .or(krate)
-                .unwrap_or("")
-                .into(),
-        },
-        None => match krate {
-            None => Origin::Foreign,
-            Some(krate) if STD.contains(&krate) => Origin::Std,
-            Some(krate) => match packages.0.get(krate) {
-                Some((name, version)) => Origin::Dependency {
-                    name: name.clone(),
-                    version: version.clone(),
-                },
-                None => Origin::Own {
-                    krate: krate.into(),
-                },
-            },
+        None => Origin::Own {
+            krate: krate.into(),
         },
     }
 }

@@ -12,22 +12,18 @@
 //! | anything else | foreign | as it is |
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Whose code a source file is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Owner {
-    Std,
-    Dependency { name: String, version: String },
-    Own,
-    Foreign,
-}
+use super::names::first_segment;
+use crate::snapshot::Origin;
 
 /// A source file, read from its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
-    pub(super) owner: Owner,
+    /// Whose code it is; own code with its crate, empty if the path does not tell.
+    pub(super) origin: Origin,
     /// The path to print.
-    pub(super) path: String,
+    pub(super) path: Arc<str>,
     /// Crate and modules, `alloc::vec`, as far as the path tells.
     pub(super) module: Option<String>,
 }
@@ -37,7 +33,7 @@ pub(super) struct Source {
 pub(super) struct Sources {
     roots: HashMap<String, Vec<Root>>,
     directories: Vec<String>,
-    owners: HashMap<String, Owner>,
+    origins: HashMap<String, Origin>,
 }
 
 struct Root {
@@ -54,10 +50,10 @@ impl Sources {
         let krate = unit.split('.').next().unwrap_or(unit);
         let path = join(directory, file);
         if file.starts_with('/') {
-            let owner = classify(&path).0;
-            self.owners.entry(krate.into()).or_insert(owner);
+            let origin = classify(&path).0;
+            self.origins.entry(krate.into()).or_insert(origin);
         } else {
-            self.owners.insert(krate.into(), Owner::Own);
+            self.origins.insert(krate.into(), own(krate));
             if !self.directories.iter().any(|known| known == directory) {
                 self.directories.push(directory.into());
             }
@@ -74,26 +70,30 @@ impl Sources {
 
     /// Reads a path.
     pub(super) fn source(&self, path: &str) -> Source {
-        let (mut owner, mut short) = classify(path);
+        let (mut origin, mut short) = classify(path);
         let module = self.module(path).or_else(|| module_of(short));
-        if let Some(package) = generated_by(path) {
-            let krate = package.replace('-', "_");
-            if let Some(known) = self.owners.get(&krate) {
-                owner = known.clone();
-            }
+        if let Some(package) = generated_by(path)
+            && let Some(known) = self.origins.get(&package.replace('-', "_"))
+        {
+            origin = known.clone();
         }
-        if owner == Owner::Own {
+        if let Origin::Own { krate } = &mut origin {
             short = self.shorten(path);
-        }
-        let path = match (&owner, package_of(short)) {
-            // A git checkout's own folder is named after the revision alone.
-            (Owner::Dependency { name, version }, None) if !version.is_empty() => {
-                format!("{name}-{short}")
+            if let Some(module) = &module {
+                *krate = first_segment(module).into();
             }
-            _ => short.to_string(),
+        }
+        let path = match &origin {
+            // A git checkout's own folder is named after the revision alone.
+            Origin::Dependency { name, version }
+                if !version.is_empty() && short.starts_with(&**version) =>
+            {
+                format!("{name}-{short}").into()
+            }
+            _ => short.into(),
         };
         Source {
-            owner,
+            origin,
             path,
             module,
         }
@@ -154,31 +154,31 @@ impl Sources {
     }
 }
 
-fn classify(path: &str) -> (Owner, &str) {
+fn classify(path: &str) -> (Origin, &str) {
     if let Some(rest) = path.strip_prefix("/rustc/") {
         let rest = rest.split_once('/').map_or(rest, |(_, rest)| rest);
-        return (Owner::Std, rest);
+        return (Origin::Std, rest);
     }
     if let Some((_, rest)) = path.split_once("/lib/rustlib/src/rust/") {
-        return (Owner::Std, rest);
+        return (Origin::Std, rest);
     }
     if let Some(rest) = path.strip_prefix("/rust/deps/") {
-        return (Owner::Std, rest);
+        return (Origin::Std, rest);
     }
     let library = |krate: &str| path.starts_with(&format!("library/{krate}/src/"));
     if ["core", "alloc", "std"].into_iter().any(library) {
-        return (Owner::Std, path);
+        return (Origin::Std, path);
     }
     if let Some((owner, short)) = dependency(path) {
         return (owner, short);
     }
     if path.ends_with(".rs") {
-        return (Owner::Own, path);
+        return (own(""), path);
     }
-    (Owner::Foreign, path)
+    (Origin::Foreign, path)
 }
 
-fn dependency(path: &str) -> Option<(Owner, &str)> {
+fn dependency(path: &str) -> Option<(Origin, &str)> {
     let parts: Vec<(usize, &str)> = components(path).collect();
     let named = |at: usize| parts.get(at).map(|(_, part)| *part);
     for at in 0..parts.len() {
@@ -187,14 +187,14 @@ fn dependency(path: &str) -> Option<(Owner, &str)> {
         if folder == "registry" && named(at + 1) == Some("src") && parts.len() > at + 4 {
             let (start, package) = parts[at + 3];
             let (name, version) = split_package(package).unwrap_or((package, ""));
-            return Some((owner(name, version), &path[start..]));
+            return Some((from_package(name, version), &path[start..]));
         }
         // git/checkouts/NAME-HASH/REV
         if folder == "git" && named(at + 1) == Some("checkouts") && parts.len() > at + 4 {
             let repository = parts[at + 2].1;
             let name = repository.rsplit_once('-').map_or(repository, |(n, _)| n);
             let (start, revision) = parts[at + 3];
-            return Some((owner(name, revision), &path[start..]));
+            return Some((from_package(name, revision), &path[start..]));
         }
         // vendor/NAME/src or vendor/NAME-VERSION/src
         if matches!(folder, "vendor" | "cargo-vendor-dir") && named(at + 2).is_some() {
@@ -202,23 +202,29 @@ fn dependency(path: &str) -> Option<(Owner, &str)> {
             let versioned = split_package(package);
             if versioned.is_some() || parts[at + 2..].iter().any(|(_, part)| *part == "src") {
                 let (name, version) = versioned.unwrap_or((package, ""));
-                return Some((owner(name, version), &path[start..]));
+                return Some((from_package(name, version), &path[start..]));
             }
         }
     }
     // What `trim-paths` leaves of a registry path.
     let (name, version) = package_of(path)?;
-    Some((owner(name, version), path))
+    Some((from_package(name, version), path))
 }
 
-fn owner(name: &str, version: &str) -> Owner {
+fn from_package(name: &str, version: &str) -> Origin {
     // The map behind std's, and what it allocates through: the bytes belong to its user.
     if matches!(name, "hashbrown" | "allocator-api2") {
-        return Owner::Std;
+        return Origin::Std;
     }
-    Owner::Dependency {
+    Origin::Dependency {
         name: name.into(),
         version: version.into(),
+    }
+}
+
+fn own(krate: &str) -> Origin {
+    Origin::Own {
+        krate: krate.into(),
     }
 }
 

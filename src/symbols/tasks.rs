@@ -91,7 +91,7 @@ fn task_name(future: &str) -> Option<String> {
 fn spawns(frame: &Frame) -> bool {
     match &frame.origin {
         Origin::Own { .. } => true,
-        Origin::Dependency { name, .. } => name != "tokio" && name != "async-task",
+        Origin::Dependency { name, .. } => !matches!(&**name, "tokio" | "async-task"),
         _ => false,
     }
 }
