@@ -31,7 +31,7 @@ impl FromStr for By {
             "function" => Ok(By::Function),
             "crate" => Ok(By::Crate),
             _ => Err(Error::Config(format!(
-                "by is \"{text}\"; it must be site, function or crate"
+                "by is one of site, function, crate, not {text:?}"
             ))),
         }
     }
@@ -51,7 +51,7 @@ impl FromStr for Sort {
             "live" => Ok(Sort::Live),
             "allocated" => Ok(Sort::Allocated),
             _ => Err(Error::Config(format!(
-                "sort is \"{text}\"; it must be live or allocated"
+                "sort is one of live, allocated, not {text:?}"
             ))),
         }
     }
@@ -71,7 +71,11 @@ pub(crate) fn name(snapshot: &Snapshot, site: &Site) -> (String, String) {
 }
 
 pub(crate) fn top_text(snapshot: &Snapshot, by: By, sort: Sort, rows: usize) -> String {
-    format!("{by:?} {sort:?} {rows} of {} sites\n", snapshot.sites.len())
+    format!(
+        "heap by {by:?}, {sort:?} first, {rows} of {} sites\n",
+        snapshot.sites.len()
+    )
+    .to_lowercase()
 }
 
 pub(crate) fn top_json(snapshot: &Snapshot, by: By, sort: Sort, rows: usize) -> Vec<u8> {
