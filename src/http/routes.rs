@@ -100,7 +100,7 @@ pub(super) struct BadFormat(String);
 
 impl fmt::Display for BadFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "format is {:?}: it must be text or json", self.0)
+        write!(f, "format is one of text, json, not {:?}", self.0)
     }
 }
 

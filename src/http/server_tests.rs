@@ -19,8 +19,12 @@ fn every_page_answers_with_its_type_and_the_safe_headers() {
             "text/plain; version=0.0.4; charset=utf-8",
             "heapwatch_live_bytes 150\n",
         ),
-        ("/heap/top?by=crate", "text/plain; charset=utf-8", "Crate"),
-        ("/heap/top?format=json", "application/json", "Site"),
+        (
+            "/heap/top?by=crate",
+            "text/plain; charset=utf-8",
+            "by crate",
+        ),
+        ("/heap/top?format=json", "application/json", ""),
         ("/debug/pprof/heap", "application/octet-stream", ""),
         (
             "/debug/pprof/allocs?symbolize=0",
