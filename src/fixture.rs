@@ -74,7 +74,7 @@ fn site(id: u64, bytes: f64) -> Site {
 
 fn frame(id: u64) -> Frame {
     Frame {
-        function: format!("app::site_{id}"),
+        function: format!("app::site_{id}").into(),
         file: Some("src/app.rs".into()),
         line: Some(id as u32),
         origin: Origin::Own {

@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use crate::Error;
+pub(crate) use crate::record::fork::PerProcess;
 pub use crate::record::sites::AGE_BUCKETS;
 use crate::record::thread;
 

@@ -21,13 +21,13 @@ mod types;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::snapshot::{Frame, Location, Module, Origin, Snapshot};
+use crate::snapshot::{Frame, Location, Module, Origin, PerProcess, Snapshot};
 use cache::{Cache, Key};
 pub(crate) use site::{call_site, own_frame};
 pub(crate) use tasks::spawned_task;
 pub(crate) use types::allocated_type;
 
-static CACHE: per_process::PerProcess<Cache> = per_process::PerProcess::new();
+static CACHE: PerProcess<Cache> = PerProcess::new();
 
 impl Snapshot {
     /// Frames at a location, innermost first; several where functions were inlined.
@@ -126,25 +126,5 @@ fn address_frame(address: u64) -> Frame {
         line: None,
         origin: Origin::Foreign,
         inlined: false,
-    }
-}
-
-/// Stands in for `record::fork::PerProcess`, which has the same two functions.
-mod per_process {
-    use std::sync::OnceLock;
-
-    pub(super) struct PerProcess<T: 'static>(OnceLock<(u32, T)>);
-
-    impl<T: Send + Sync + 'static> PerProcess<T> {
-        pub(super) const fn new() -> Self {
-            PerProcess(OnceLock::new())
-        }
-
-        /// The value of the process that asked first; `None` in its forked children.
-        pub(super) fn get_or_init(&'static self, make: impl FnOnce() -> T) -> Option<&'static T> {
-            let me = std::process::id();
-            let (owner, value) = self.0.get_or_init(|| (me, make()));
-            (*owner == me).then_some(value)
-        }
     }
 }

@@ -77,8 +77,8 @@ impl<'s> Caller<'s> {
             return (self.function(), None);
         };
         match &step.frame.origin {
-            Origin::Dependency { name, version } => (name.into(), Some(version)),
-            Origin::Own { krate } if !krate.is_empty() => (krate.into(), None),
+            Origin::Dependency { name, version } => (Cow::Borrowed(&**name), Some(version)),
+            Origin::Own { krate } if !krate.is_empty() => (Cow::Borrowed(&**krate), None),
             Origin::Std => ("std".into(), None),
             Origin::Allocator => ("heapwatch".into(), None),
             Origin::Own { .. } | Origin::Foreign => {
@@ -126,7 +126,7 @@ pub(crate) fn source(frame: &Frame) -> Option<String> {
     let file = frame.file.as_ref()?;
     Some(match frame.line {
         Some(line) => format!("{file}:{line}"),
-        None => file.clone(),
+        None => file.to_string(),
     })
 }
 

@@ -248,7 +248,7 @@ impl<'s> Top<'s> {
         if self.by != By::Crate {
             row.function = Some(caller.function().into_owned());
             row.location = caller.call_site.and_then(|step| source(step.frame));
-            row.own_function = own.map(|frame| frame.function.as_str());
+            row.own_function = own.map(|frame| &*frame.function);
             row.own_location = own.and_then(source);
         }
         row

@@ -58,7 +58,7 @@ fn sites_show_call_site_and_own_frame() {
     assert_eq!(reserve.own_function, Some("chat::decode"));
     assert_eq!(reserve.own_location.as_deref(), Some("src/chat.rs:88"));
     assert!(reserve.truncated);
-    assert_eq!(reserve.frames[0].function, "alloc::raw_vec::finish_grow");
+    assert_eq!(&*reserve.frames[0].function, "alloc::raw_vec::finish_grow");
     assert_eq!(reserve.frames.len(), 4);
 
     let register = &rows[0];

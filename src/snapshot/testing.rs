@@ -136,8 +136,8 @@ pub(crate) fn totals(sizes: &[f64], interval: u64) -> Totals {
 /// A frame that was called, not inlined.
 pub(crate) fn frame(function: &str, source: &str, line: u32, origin: Origin) -> Frame {
     Frame {
-        function: function.to_owned(),
-        file: (!source.is_empty()).then(|| source.to_owned()),
+        function: function.into(),
+        file: (!source.is_empty()).then(|| source.into()),
         line: (line > 0).then_some(line),
         origin,
         inlined: false,
@@ -154,14 +154,14 @@ pub(crate) fn inlined(frame: Frame) -> Frame {
 
 pub(crate) fn own(krate: &str) -> Origin {
     Origin::Own {
-        krate: krate.to_owned(),
+        krate: krate.into(),
     }
 }
 
 pub(crate) fn dependency(name: &str, version: &str) -> Origin {
     Origin::Dependency {
-        name: name.to_owned(),
-        version: version.to_owned(),
+        name: name.into(),
+        version: version.into(),
     }
 }
 
