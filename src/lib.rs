@@ -3,8 +3,6 @@
 
 mod config;
 mod error;
-#[cfg(all(test, feature = "server"))]
-mod fixture;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]

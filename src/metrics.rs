@@ -6,6 +6,8 @@
 
 mod exposition;
 mod families;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod members;
 
 use std::collections::HashMap;
