@@ -1,7 +1,7 @@
 //! The figures of the heap, of jemalloc and of the process for Prometheus.
 //!
 //! [`serve`](crate::serve) answers `/metrics` by itself. A program that has its own
-//! [`Registry`](prometheus_client::registry::Registry) adds a [`Collector`] to it instead, and they
+//! [`Registry`] adds a [`Collector`] to it instead, and they
 //! come with its other metrics.
 
 mod exposition;
