@@ -5,8 +5,6 @@ mod alloc;
 mod analyze;
 mod config;
 mod error;
-#[cfg(all(test, feature = "server"))]
-mod fixture;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]

@@ -1,11 +1,13 @@
 //! The figures of the heap, of jemalloc and of the process for Prometheus.
 //!
 //! [`serve`](crate::serve) answers `/metrics` by itself. A program that has its own
-//! [`Registry`](prometheus_client::registry::Registry) adds a [`Collector`] to it instead, and they
+//! [`Registry`] adds a [`Collector`] to it instead, and they
 //! come with its other metrics.
 
 mod exposition;
 mod families;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod members;
 
 use std::collections::HashMap;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::test_client::*;
 use super::*;
-use crate::fixture;
+use crate::metrics::fixture;
 
 #[test]
 fn every_page_answers_with_its_type_and_the_safe_headers() {

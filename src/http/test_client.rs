@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::server::{Server, start};
 use super::service::Patience;
 use crate::config::Config;
-use crate::fixture;
 use crate::metrics::Source;
+use crate::metrics::fixture;
 
 /// Little patience, so that a test sees its end.
 pub(super) const SHORT: Patience = Patience {

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::fixture;
+use crate::metrics::fixture;
 
 fn collector(live_bytes: Vec<f64>) -> Arc<Collector> {
     Arc::new(Collector::over(Arc::new(move || {
