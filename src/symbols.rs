@@ -94,7 +94,9 @@ fn find(cache: &Cache, module: &Module, keys: &[Key]) -> Vec<Arc<[Frame]>> {
         for (index, frames) in missing.iter().zip(resolved) {
             found[*index] = Some(frames.into());
         }
-        let new = missing.iter().filter_map(|i| Some((keys[*i].clone(), found[*i].clone()?)));
+        let new = missing
+            .iter()
+            .filter_map(|i| Some((keys[*i].clone(), found[*i].clone()?)));
         cache.insert(new);
     }
     found.into_iter().map(Option::unwrap_or_default).collect()

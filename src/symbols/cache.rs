@@ -44,6 +44,13 @@ impl Cache {
         }
     }
 
+    /// Keeps the lock meanwhile.
+    #[cfg(test)]
+    pub(super) fn hold(&self, work: impl FnOnce()) {
+        let _generations = self.lock();
+        work();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Generations> {
         // A panic leaves maps that are whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -77,5 +84,7 @@ impl Generations {
 }
 
 fn texts(frame: &Frame) -> impl Iterator<Item = &Arc<str>> {
-    [Some(&frame.function), frame.file.as_ref()].into_iter().flatten()
+    [Some(&frame.function), frame.file.as_ref()]
+        .into_iter()
+        .flatten()
 }

@@ -125,10 +125,7 @@ fn without_self_brackets(name: String) -> String {
         return name;
     };
     let inner = &name[1..=end];
-    let path = inner.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '{')
-        && !inner.contains(' ')
-        || inner.starts_with(|c: char| c.is_alphanumeric()) && is_plain_path(inner);
-    if path {
+    if inner.starts_with(|c: char| c.is_alphabetic() || c == '_') && is_plain_path(inner) {
         format!("{inner}{}", &name[end + 2..])
     } else {
         name

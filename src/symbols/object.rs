@@ -155,13 +155,17 @@ fn by_debuglink(object: &object::File<'_>, path: &Path) -> Option<Mmap> {
     let path = fs::canonicalize(path).ok()?;
     let folder = path.parent()?;
     let global = Path::new("/usr/lib/debug").join(folder.strip_prefix("/").ok()?);
-    [folder.join(name), folder.join(".debug").join(name), global.join(name)]
-        .iter()
-        .filter(|candidate| **candidate != path)
-        .filter_map(|candidate| map(candidate))
-        .find(|bytes| {
-            let mut crc = flate2::Crc::new();
-            crc.update(bytes);
-            crc.sum() == checksum
-        })
+    [
+        folder.join(name),
+        folder.join(".debug").join(name),
+        global.join(name),
+    ]
+    .iter()
+    .filter(|candidate| **candidate != path)
+    .filter_map(|candidate| map(candidate))
+    .find(|bytes| {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum() == checksum
+    })
 }

@@ -6,10 +6,22 @@ use crate::snapshot::{Frame, Origin};
 
 /// Modules whose allocations are tasks, and a task's memory where its type is named.
 const RUNTIMES: [(&str, &str); 5] = [
-    ("tokio::runtime::task::core::", "tokio::runtime::task::core::Cell<"),
-    ("tokio::runtime::task::list::", "tokio::runtime::task::core::Cell<"),
-    ("tokio::runtime::task::raw::", "tokio::runtime::task::core::Cell<"),
-    ("tokio::runtime::task::new_task", "tokio::runtime::task::core::Cell<"),
+    (
+        "tokio::runtime::task::core::",
+        "tokio::runtime::task::core::Cell<",
+    ),
+    (
+        "tokio::runtime::task::list::",
+        "tokio::runtime::task::core::Cell<",
+    ),
+    (
+        "tokio::runtime::task::raw::",
+        "tokio::runtime::task::core::Cell<",
+    ),
+    (
+        "tokio::runtime::task::new_task",
+        "tokio::runtime::task::core::Cell<",
+    ),
     ("async_task::raw::", "async_task::raw::RawTask<"),
 ];
 

@@ -1,4 +1,4 @@
-//! The type behind an allocation's bytes, and the task that it is, from its stack.
+//! The type behind an allocation's bytes, from its stack.
 //!
 //! Generic arguments are where the names hold them (see `names`): in the type of a method
 //! (`alloc::vec::Vec<chat::Session>::push`, v0 mangling), behind a method's name
@@ -8,7 +8,6 @@
 //! answer.
 
 use super::names::{arguments, base, is_placeholder, split_as, split_commas, split_last};
-use super::site::call_site;
 use crate::snapshot::{Frame, Origin};
 
 /// A container, with as many arguments as say something.
@@ -54,7 +53,7 @@ const MODULES: [(&str, Kind); 19] = [
     ("alloc::sync", Kind::Arc),
     ("alloc::rc", Kind::Rc),
     ("alloc::vec", Kind::Vec),
-        ("hashbrown::raw", Kind::RawTable),
+    ("hashbrown::raw", Kind::RawTable),
     ("hashbrown::map", Kind::HashMap),
     ("hashbrown::set", Kind::HashSet),
     ("std::collections::hash::map", Kind::HashMap),
@@ -63,7 +62,10 @@ const MODULES: [(&str, Kind); 19] = [
 
 /// Types inside a `Box` that are a container's own.
 const BOXED: [(&str, Kind); 7] = [
-    ("alloc::collections::btree::node::InternalNode", Kind::BTreeMap),
+    (
+        "alloc::collections::btree::node::InternalNode",
+        Kind::BTreeMap,
+    ),
     ("alloc::collections::btree::node::LeafNode", Kind::BTreeMap),
     ("alloc::collections::linked_list::Node", Kind::LinkedList),
     ("alloc::rc::RcBox", Kind::Rc),
@@ -74,7 +76,13 @@ const BOXED: [(&str, Kind); 7] = [
 
 /// Methods of containers that call other code, which then allocates for itself.
 const CALLING: [&str; 7] = [
-    "call", "call_mut", "call_once", "drop", "drop_in_place", "into_iter", "poll",
+    "call",
+    "call_mut",
+    "call_once",
+    "drop",
+    "drop_in_place",
+    "into_iter",
+    "poll",
 ];
 
 /// The type behind the bytes, such as `HashMap<u64, chat::Session>`, if the stack tells it. The
@@ -225,7 +233,10 @@ fn unbox(arguments: Vec<String>) -> Container {
     let list = super::names::arguments(inside).map(String::from).collect();
     known
         .and_then(|(_, kind)| Container::new(*kind, list))
-        .unwrap_or(Container { kind: Kind::Box, arguments })
+        .unwrap_or(Container {
+            kind: Kind::Box,
+            arguments,
+        })
 }
 
 /// Types with std's paths left out: `alloc::string::String` → `String`.
@@ -236,7 +247,9 @@ fn short(types: &str) -> String {
     while !rest.is_empty() {
         let end = rest.find(|c| !in_path(c)).unwrap_or(rest.len());
         let (path, after) = rest.split_at(end);
-        let std = ["alloc::", "core::", "std::"].iter().any(|krate| path.starts_with(krate));
+        let std = ["alloc::", "core::", "std::"]
+            .iter()
+            .any(|krate| path.starts_with(krate));
         out.push_str(match path.rsplit_once("::") {
             Some((_, last)) if std && !path.contains('{') => last,
             _ => path,

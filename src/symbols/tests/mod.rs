@@ -1,0 +1,4 @@
+mod names;
+mod paths;
+mod resolving;
+mod sites;
