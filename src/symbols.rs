@@ -129,7 +129,8 @@ fn address_frame(address: u64) -> Frame {
     }
 }
 
-/// Stands in for `record::fork::PerProcess`, which has the same two functions.
+/// Stands in for `record::fork::PerProcess`, which has the same functions and gives a forked child a
+/// value of its own; here a child has none, and looks everything up each time.
 mod per_process {
     use std::sync::OnceLock;
 

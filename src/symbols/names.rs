@@ -121,7 +121,7 @@ fn without_defaults(mut name: String) -> String {
 
 /// `<alloc::vec::Vec<T>>::push` → `alloc::vec::Vec<T>::push`; `<T as Trait>::f` stays.
 fn without_self_brackets(name: String) -> String {
-    let Some(end) = name.strip_prefix('<').and_then(|rest| closing(rest)) else {
+    let Some(end) = name.strip_prefix('<').and_then(closing) else {
         return name;
     };
     let inner = &name[1..=end];

@@ -1,17 +1,12 @@
 //! Real files: a small program compiled at several debug levels, stripped and damaged copies of
-//! it, and this test binary itself.
-#![allow(unsafe_code)]
+//! it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use ::object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use ::object::{Object as _, ObjectSection as _};
 
-use super::super::cache::Cache;
-use super::super::{CACHE, resolve, resolve_with};
+use super::super::resolve;
+use super::fixture::{Folder, at, module, names, run, symbol, text_of, within};
 use crate::snapshot::{Frame, Location, Module, Origin};
 
 const LINES: &[&str] = &["-Cdebuginfo=line-tables-only"];
@@ -22,108 +17,6 @@ const LINES_V0: &[&str] = &[
 const FULL: &[&str] = &["-Cdebuginfo=full"];
 const NONE: &[&str] = &["-Cdebuginfo=0", "-Cstrip=debuginfo"];
 const STRIPPED: &[&str] = &["-Cdebuginfo=full", "-Cstrip=symbols"];
-
-/// A folder that is removed again.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("heapwatch-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    /// Compiles the probe with these options.
-    fn probe(&self, options: &[&str]) -> PathBuf {
-        fs::create_dir_all(self.0.join("src")).unwrap();
-        fs::write(self.0.join("src/probe.rs"), include_str!("probe.rs")).unwrap();
-        let done = Command::new("rustc")
-            .current_dir(&self.0)
-            .args([
-                "--edition=2021",
-                "--crate-name=probe",
-                "-O",
-                "-Ccodegen-units=1",
-            ])
-            .args(["-Clink-arg=-Wl,--build-id", "-o", "probe", "src/probe.rs"])
-            .args(options)
-            .output()
-            .expect("rustc is needed to test with real binaries");
-        assert!(
-            done.status.success(),
-            "{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-        self.0.join("probe")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn run(program: &str, arguments: &[&str], files: &[&Path]) {
-    let status = Command::new(program).args(arguments).args(files).status();
-    assert!(
-        status.expect("binutils come with the linker").success(),
-        "{program}"
-    );
-}
-
-fn build_id(path: &Path) -> Option<String> {
-    let bytes = fs::read(path).unwrap();
-    let object = ::object::File::parse(&*bytes).unwrap();
-    let id = object.build_id().unwrap()?;
-    Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// A module that lies where its file says.
-fn module(path: &Path) -> Module {
-    Module {
-        path: path.to_str().unwrap().into(),
-        build_id: build_id(path),
-        start: 0,
-        end: u64::MAX,
-        bias: 0,
-    }
-}
-
-/// Address and size of the function whose mangled name holds all these words.
-fn symbol(path: &Path, words: &[&str]) -> (u64, u64) {
-    let bytes = fs::read(path).unwrap();
-    let object = ::object::File::parse(&*bytes).unwrap();
-    let symbol = object
-        .symbols()
-        .find(|symbol| {
-            let name = symbol.name().unwrap_or_default();
-            symbol.size() > 0 && words.iter().all(|word| name.contains(word))
-        })
-        .unwrap_or_else(|| panic!("no function {words:?}"));
-    (symbol.address(), symbol.size())
-}
-
-fn at(module: &Module, addresses: impl IntoIterator<Item = u64>) -> Vec<Arc<[Frame]>> {
-    let locations: Vec<Location> = addresses
-        .into_iter()
-        // Return addresses lie behind the call.
-        .map(|address| Location {
-            address: address + 1,
-            module: Some(0),
-        })
-        .collect();
-    resolve_with(&Cache::default(), std::slice::from_ref(module), &locations)
-}
-
-/// The frames of every address in a function.
-fn within(module: &Module, (address, size): (u64, u64)) -> Vec<Arc<[Frame]>> {
-    at(module, address..address + size)
-}
-
-fn names(frames: &[Frame]) -> Vec<&str> {
-    frames.iter().map(|frame| &*frame.function).collect()
-}
 
 /// What the reader sees must not depend on the debug level or the mangling, where there are line
 /// tables.
@@ -274,12 +167,7 @@ fn without_line_tables_there_are_symbol_names() {
 fn without_symbols_there_are_offsets() {
     let folder = Folder::new("offsets");
     let probe = folder.probe(STRIPPED);
-    let bytes = fs::read(&probe).unwrap();
-    let text = ::object::File::parse(&*bytes)
-        .unwrap()
-        .section_by_name(".text")
-        .unwrap()
-        .address();
+    let (text, _) = text_of(&probe);
     let frames = at(&module(&probe), [text]);
     let expected = Frame {
         function: format!("probe+{text:#x}").into(),
@@ -410,169 +298,4 @@ fn damaged_debug_information_does_no_harm() {
             "cut at {length}"
         );
     }
-}
-
-/// This test binary as it is loaded here.
-fn this_program() -> Module {
-    let path = std::env::current_exe().unwrap();
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let lines = maps
-        .lines()
-        .filter(|line| line.ends_with(path.to_str().unwrap()));
-    let ranges: Vec<(u64, u64)> = lines
-        .map(|line| {
-            let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-            let hex = |text| u64::from_str_radix(text, 16).unwrap();
-            (hex(start), hex(end))
-        })
-        .collect();
-    Module {
-        start: ranges[0].0,
-        end: ranges[ranges.len() - 1].1,
-        // Position-independent: the file states addresses from 0.
-        bias: ranges[0].0,
-        ..module(&path)
-    }
-}
-
-#[inline(never)]
-fn a_function_of_this_test() -> u32 {
-    line!()
-}
-
-fn of_a_function_of_this_test() -> Location {
-    let address = a_function_of_this_test as *const () as u64 + 1;
-    Location {
-        address,
-        module: Some(0),
-    }
-}
-
-#[test]
-fn a_running_program_finds_its_own_functions() {
-    let module = this_program();
-    let frames = resolve(&[module.clone()], &[of_a_function_of_this_test()]);
-    let frame = frames[0].last().unwrap();
-    assert_eq!(
-        &*frame.function,
-        "heapwatch::symbols::tests::resolving::a_function_of_this_test"
-    );
-    assert_eq!(
-        frame.file.as_deref(),
-        Some("src/symbols/tests/resolving.rs")
-    );
-    assert!(frame.line.unwrap().abs_diff(a_function_of_this_test()) <= 1);
-
-    // A second time the very same frames, also when the program was loaded elsewhere.
-    let moved = Module {
-        bias: module.bias + 0x1000,
-        ..module.clone()
-    };
-    let there = Location {
-        address: of_a_function_of_this_test().address + 0x1000,
-        module: Some(0),
-    };
-    let again = resolve(&[moved], &[there]);
-    assert!(Arc::ptr_eq(&frames[0], &again[0]));
-
-    // The link to the executable works where its path does not.
-    let renamed = Module {
-        path: "/nowhere/gone".into(),
-        ..module
-    };
-    let found = resolve_with(
-        &Cache::default(),
-        &[renamed],
-        &[of_a_function_of_this_test()],
-    );
-    assert_eq!(found[0].last(), Some(frame));
-}
-
-/// Another thread holds the cache's lock while this one forks: the child must not wait for it.
-#[test]
-fn a_forked_child_does_not_wait_for_its_parents_lock() {
-    let module = this_program();
-    let locations = [of_a_function_of_this_test()];
-    let name = resolve(std::slice::from_ref(&module), &locations)[0][0]
-        .function
-        .clone();
-    let cache = CACHE.get_or_init(Cache::default).unwrap();
-    let (locked, wait) = std::sync::mpsc::channel();
-    let (finish, finished) = std::sync::mpsc::channel::<()>();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            cache.hold(|| {
-                locked.send(()).unwrap();
-                let _ = finished.recv_timeout(Duration::from_secs(20));
-            });
-        });
-        wait.recv().unwrap();
-        // SAFETY: the child calls no function that needs another thread's lock, which is what is
-        // tested; glibc keeps its allocator usable across fork. It leaves without running exit
-        // handlers.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            // SAFETY: as above. The alarm ends a child that waits for ever.
-            unsafe { libc::alarm(10) };
-            let frames = resolve(&[module], &locations);
-            let same = frames[0][0].function == name;
-            // SAFETY: as above.
-            unsafe { libc::_exit(i32::from(!same)) };
-        }
-        let mut status = -1;
-        // SAFETY: waits for the child made above, with a pointer to a live integer.
-        let waited = unsafe { libc::waitpid(child, &mut status, 0) };
-        finish.send(()).unwrap();
-        assert_eq!(
-            (waited, status),
-            (child, 0),
-            "14 is the alarm: the child hung"
-        );
-    });
-}
-
-/// The second profile of a process must be fast. Needs a release build and a quiet machine.
-#[test]
-#[ignore = "measures time: cargo test --release --lib ten_thousand -- --ignored --nocapture"]
-fn ten_thousand_locations_take_two_seconds_once_and_then_no_time() {
-    let path = std::env::var_os("HEAPWATCH_BENCH_BINARY")
-        .map_or_else(|| std::env::current_exe().unwrap(), PathBuf::from);
-    let bytes = fs::read(&path).unwrap();
-    let object = ::object::File::parse(&*bytes).unwrap();
-    let text = object.section_by_name(".text").unwrap();
-    let (start, step) = (text.address(), text.size() / 10_000);
-    let locations: Vec<Location> = (0..10_000)
-        .map(|i| Location {
-            address: start + i * step + 1,
-            module: Some(0),
-        })
-        .collect();
-    let modules = [module(&path)];
-    let (cache, before) = (Cache::default(), resident());
-    let time = |what: &str| {
-        let start = Instant::now();
-        let frames = resolve_with(&cache, &modules, &locations);
-        println!("{what}: {:?}", start.elapsed());
-        (frames, start.elapsed())
-    };
-    let (first, first_time) = time("first");
-    let (second, second_time) = time("second");
-    // SAFETY: gives free memory of the test's allocator back; no pointers involved.
-    unsafe { libc::malloc_trim(0) };
-    let kept = resident().saturating_sub(before);
-    let frames: usize = first.iter().map(|frames| frames.len()).sum();
-    println!("{frames} frames, {} KiB kept", kept >> 10);
-    assert!(
-        first.iter().zip(&second).all(|(a, b)| Arc::ptr_eq(a, b)),
-        "all were kept"
-    );
-    assert!(first_time < Duration::from_secs(2), "{first_time:?}");
-    assert!(second_time < Duration::from_millis(300), "{second_time:?}");
-    assert!(kept < 16 << 20, "{kept}");
-}
-
-fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
 }

@@ -99,7 +99,8 @@ fn names_alone_tell_the_origin_as_far_as_they_can() {
 
 #[test]
 fn the_call_site_is_the_innermost_frame_with_a_reason_of_its_own() {
-    let table: [(&str, Vec<Frame>, Option<usize>, Option<usize>); 9] = [
+    type Row = (&'static str, Vec<Frame>, Option<usize>, Option<usize>);
+    let table: [Row; 9] = [
         (
             "own code behind std",
             vec![
