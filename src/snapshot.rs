@@ -155,11 +155,11 @@ pub enum Origin {
         /// Crate name, empty if unknown.
         krate: Arc<str>,
     },
-    /// A dependency from a registry.
+    /// A dependency: from a registry, a git repository or a vendor folder.
     Dependency {
         /// Package name.
         name: Arc<str>,
-        /// Package version, empty if unknown.
+        /// Package version, or git revision; empty if unknown.
         version: Arc<str>,
     },
     /// core, alloc, std, and collection code that stands for them (hashbrown).

@@ -44,6 +44,13 @@ impl Cache {
         }
     }
 
+    /// Keeps the lock meanwhile.
+    #[cfg(test)]
+    pub(super) fn hold(&self, work: impl FnOnce()) {
+        let _generations = self.lock();
+        work();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Generations> {
         // A panic leaves maps that are whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

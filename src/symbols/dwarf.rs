@@ -67,7 +67,7 @@ impl<'a> DebugInfo<'a> {
     pub(super) fn sources(&self) -> Sources {
         let mut sources = Sources::default();
         for header in self.headers() {
-            let Ok(unit) = self.dwarf.unit(header.clone()) else {
+            let Ok(unit) = self.dwarf.unit(*header) else {
                 continue;
             };
             if let Some(name) = unit.name {
@@ -164,7 +164,7 @@ impl<'a> DebugInfo<'a> {
             .units
             .borrow_mut()
             .entry(index)
-            .or_insert_with(|| self.dwarf.unit(header.clone()).ok().map(Rc::new))
+            .or_insert_with(|| self.dwarf.unit(*header).ok().map(Rc::new))
             .clone()?;
         Some((unit, offset.to_unit_offset(header)?))
     }

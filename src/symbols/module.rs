@@ -1,5 +1,6 @@
 //! All addresses of one module at once.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::object::{Files, endian, sections};
 use super::origin::{Packages, is_shim, origin};
 use super::paths::{Source, Sources};
 use crate::snapshot::{Frame, Module, Origin};
-use object::{Object as _, SymbolMap, SymbolMapName};
+use object::{File, Object as _, SymbolMap, SymbolMapName};
 
 /// What was parsed is dropped after so many addresses. It grows with every unit that is looked
 /// into, to several times the file's size; reading the list of units again costs milliseconds.
@@ -43,10 +44,8 @@ fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Vec<V
         sources: info.as_ref().map(DebugInfo::sources).unwrap_or_default(),
         read: HashMap::new(),
         texts: HashSet::new(),
-        packages: match info {
-            Some(_) => Packages::default(),
-            None => Packages::of(&object),
-        },
+        packages: OnceCell::new(),
+        object: &object,
     };
     let mut frames = Vec::with_capacity(addresses.len());
     for chunk in addresses.chunks(ADDRESSES_PARSED) {
@@ -70,7 +69,9 @@ struct Namer<'a> {
     read: HashMap<String, Rc<Source>>,
     /// Texts of the frames made so far.
     texts: HashSet<Arc<str>>,
-    packages: Packages,
+    /// Read when a function without line tables is met.
+    packages: OnceCell<Packages>,
+    object: &'a File<'a>,
 }
 
 impl Namer<'_> {
@@ -100,7 +101,7 @@ impl Namer<'_> {
             None => offset_name(self.module, address),
         };
         Frame {
-            origin: origin(&function, source.as_deref(), &self.packages),
+            origin: self.origin(&function, source.as_deref()),
             function: self.share(function),
             file: source.map(|source| source.path.clone()),
             // Line 0 stands for code that the compiler made.
@@ -113,7 +114,7 @@ impl Namer<'_> {
     fn symbol_frame(&mut self, address: u64) -> Frame {
         match names::merge(self.symbol(address), None) {
             Some(function) => Frame {
-                origin: origin(&function, None, &self.packages),
+                origin: self.origin(&function, None),
                 function: self.share(function),
                 file: None,
                 line: None,
@@ -126,6 +127,12 @@ impl Namer<'_> {
     fn symbol(&self, address: u64) -> Option<&str> {
         let symbol = self.symbols.containing(address)?;
         Some(symbol.name()).filter(|name| !name.is_empty())
+    }
+
+    fn origin(&self, function: &str, source: Option<&Source>) -> Origin {
+        origin(function, source, || {
+            self.packages.get_or_init(|| Packages::of(self.object))
+        })
     }
 
     /// One copy of equal names.

@@ -121,14 +121,11 @@ fn without_defaults(mut name: String) -> String {
 
 /// `<alloc::vec::Vec<T>>::push` → `alloc::vec::Vec<T>::push`; `<T as Trait>::f` stays.
 fn without_self_brackets(name: String) -> String {
-    let Some(end) = name.strip_prefix('<').and_then(|rest| closing(rest)) else {
+    let Some(end) = name.strip_prefix('<').and_then(closing) else {
         return name;
     };
     let inner = &name[1..=end];
-    let path = inner.starts_with(|c: char| c.is_alphanumeric() || c == '_' || c == '{')
-        && !inner.contains(' ')
-        || inner.starts_with(|c: char| c.is_alphanumeric()) && is_plain_path(inner);
-    if path {
+    if inner.starts_with(|c: char| c.is_alphabetic() || c == '_') && is_plain_path(inner) {
         format!("{inner}{}", &name[end + 2..])
     } else {
         name

@@ -45,7 +45,7 @@ impl Packages {
         packages
     }
 
-    fn read(&mut self, bytes: &[u8]) {
+    pub(super) fn read(&mut self, bytes: &[u8]) {
         const MARK: &[u8] = b"/registry/src/";
         let mut rest = bytes;
         while let Some(at) = find(rest, MARK) {
@@ -81,7 +81,11 @@ fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
 
 /// Whose code a function is: by its name if it is the allocator, by its source if that is known,
 /// else by its name alone.
-pub(super) fn origin(function: &str, source: Option<&Source>, packages: &Packages) -> Origin {
+pub(super) fn origin<'p>(
+    function: &str,
+    source: Option<&Source>,
+    packages: impl FnOnce() -> &'p Packages,
+) -> Origin {
     if is_allocator(function) {
         return Origin::Allocator;
     }
@@ -94,14 +98,14 @@ pub(super) fn origin(function: &str, source: Option<&Source>, packages: &Package
     }
 }
 
-fn by_name(function: &str, packages: &Packages) -> Origin {
+fn by_name<'p>(function: &str, packages: impl FnOnce() -> &'p Packages) -> Origin {
     let Some(krate) = crate_of(function) else {
         return Origin::Foreign;
     };
     if STD.contains(&krate) {
         return Origin::Std;
     }
-    match packages.0.get(krate) {
+    match packages().0.get(krate) {
         Some((name, version)) => Origin::Dependency {
             name: name.clone(),
             version: version.clone(),

@@ -261,11 +261,16 @@ fn generated_by(path: &str) -> Option<&str> {
         .map(|(name, _)| name)
 }
 
-/// Crate and modules from a path that ends `CRATE/src/a/b.rs` or `CRATE-VERSION/src/a/b.rs`.
+/// Crate and modules from a path that ends `CRATE/src/a/b.rs` or `CRATE-VERSION/src/a/b.rs`: for
+/// crates of which everything was inlined into others. A folder is mostly named after its crate.
 fn module_of(path: &str) -> Option<String> {
-    let (before, inside) = path.rsplit_once("/src/")?;
+    let (before, inside) = path.strip_suffix(".rs")?.rsplit_once("/src/")?;
     let folder = before.rsplit_once('/').map_or(before, |(_, last)| last);
     let name = split_package(folder).map_or(folder, |(name, _)| name);
+    let letter = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(letter) {
+        return None;
+    }
     Some(join_modules(&name.replace('-', "_"), inside))
 }
 

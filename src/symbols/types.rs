@@ -1,4 +1,4 @@
-//! The type behind an allocation's bytes, and the task that it is, from its stack.
+//! The type behind an allocation's bytes, from its stack.
 //!
 //! Generic arguments are where the names hold them (see `names`): in the type of a method
 //! (`alloc::vec::Vec<chat::Session>::push`, v0 mangling), behind a method's name
@@ -8,7 +8,6 @@
 //! answer.
 
 use super::names::{arguments, base, is_placeholder, split_as, split_commas, split_last};
-use super::site::call_site;
 use crate::snapshot::{Frame, Origin};
 
 /// A container, with as many arguments as say something.

@@ -1,0 +1,7 @@
+mod cache;
+mod fixture;
+mod names;
+mod paths;
+mod process;
+mod resolving;
+mod sites;
