@@ -45,6 +45,12 @@ fn live() -> Option<&'static Live> {
     })
 }
 
+/// Makes the empty table. On the first thread, because making it takes more stack than a small
+/// thread has.
+pub(crate) fn prepare() {
+    let _ = live();
+}
+
 /// Puts a sample in. Its address is that of a block which is this thread's alone.
 ///
 /// Returns how many live samples there are now.

@@ -86,6 +86,11 @@ fn sites() -> Option<&'static Sites> {
     })
 }
 
+/// Makes the empty table, as [`live::prepare`](super::live::prepare) does.
+pub(crate) fn prepare() {
+    let _ = sites();
+}
+
 /// The site of a stack, made if need be; the overflow site if there is no room for it. `None`
 /// without memory for the table itself.
 pub(crate) fn find_or_insert(stack: &Stack) -> Option<SiteId> {
