@@ -145,6 +145,8 @@ pub(crate) fn read() -> Vec<(SiteId, Site)> {
                 .sites
                 .iter()
                 .enumerate()
+                // One was found for a sample that is not counted yet.
+                .filter(|(_, site)| site.samples > 0)
                 .map(|(place, site)| (SiteId((place * SHARDS + number) as u32), site.clone())),
         );
     }
