@@ -95,7 +95,9 @@ pub(crate) fn read() -> Vec<LiveSample> {
     };
     let mut copy = Vec::with_capacity(live.count.load(Ordering::Relaxed));
     for shard in &live.shards {
-        copy.reserve(lock(shard).len() + 64);
+        // A statement of its own: its guard would otherwise live until memory is had.
+        let len = lock(shard).len();
+        copy.reserve(len + 64);
         copy.extend(lock(shard).iter());
     }
     copy
