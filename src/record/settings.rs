@@ -64,8 +64,8 @@ pub(crate) fn set_interval(interval: u32) {
     DOUBLE_AT.store(FIRST_DOUBLING, Ordering::Relaxed);
 }
 
-/// Doubles the interval when the table of live samples runs full. Samples keep the weight that
-/// they were taken with, so the sums stay unbiased.
+/// Doubles the interval when the table of live samples runs full, of [`MAX_LIVE_SAMPLES`] parts.
+/// Samples keep the weight that they were taken with, so the sums stay unbiased.
 pub(crate) fn slow_down_when_full(live_samples: usize) {
     let limit = DOUBLE_AT.load(Ordering::Relaxed);
     if live_samples < limit {

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use crate::config::{MAX_SELF_BYTES, MAX_SITES};
 
 use super::fork::PerProcess;
-use super::live::LiveSample;
+use super::live::{self, LiveSample};
 use super::loss::{self, Loss};
 use super::sampler::mix;
 use super::stack::Stack;
@@ -192,7 +192,8 @@ impl Sites {
         // gets more than twice its share would exceed what `read` and the numbers allow for.
         if self.count.load(Ordering::Relaxed) >= MAX_SITES
             || shard.sites.len() >= 2 * MAX_SITES / SHARDS
-            || super::self_bytes() >= MAX_SELF_BYTES
+            || super::self_bytes().saturating_sub(live::bytes()) + live::reserved_bytes()
+                >= MAX_SELF_BYTES
         {
             return None;
         }
