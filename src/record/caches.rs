@@ -130,7 +130,9 @@ impl CheckedOut {
 
 impl Drop for CheckedOut {
     fn drop(&mut self) {
-        for slot in &self.pool.free {
+        // There are never more sets than slots, so one is always free; but not the same one, while
+        // others come and go, so one look at each may miss it.
+        for slot in self.pool.free.iter().cycle() {
             // Release: pairs with the acquire in `check_out`.
             let put = slot.compare_exchange(
                 ptr::null_mut(),
@@ -142,6 +144,33 @@ impl Drop for CheckedOut {
                 return;
             }
         }
-        // There are never more sets than slots, so one was free.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A set that finds no way back is lost for good, and when all are, no stack is captured any
+    /// more.
+    #[test]
+    fn every_set_comes_back() {
+        let all: Vec<_> = (0..MAX_SETS).map_while(|_| check_out(true)).collect();
+        drop(all);
+        std::thread::scope(|scope| {
+            for _ in 0..MAX_SETS {
+                scope.spawn(|| {
+                    for _ in 0..100_000 {
+                        drop(check_out(true));
+                    }
+                });
+            }
+        });
+        let pool = POOL.get().unwrap();
+        let free = pool
+            .free
+            .iter()
+            .filter(|slot| !slot.load(Ordering::Relaxed).is_null());
+        assert_eq!(free.count(), pool.sets.load(Ordering::Relaxed));
     }
 }

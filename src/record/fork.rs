@@ -67,13 +67,19 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
     /// This process's value, made now if need be; `None` if there is no memory for it.
     ///
     /// `make` may run on several threads at once; one result is kept.
+    #[inline]
     pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> Option<&'static T> {
+        self.get().or_else(|| self.init(make))
+    }
+
+    /// Apart, so that only the first use takes the value's size of stack.
+    #[cold]
+    #[inline(never)]
+    fn init(&self, make: impl FnOnce() -> T) -> Option<&'static T> {
         let old = self.slot.load(Ordering::Acquire);
         // SAFETY: as in `get`.
-        if let Some(slot) = unsafe { old.as_ref() }
-            && slot.generation == generation()
-        {
-            return Some(&slot.value);
+        if unsafe { old.as_ref() }.is_some_and(|slot| slot.generation == generation()) {
+            return self.get();
         }
         let layout = Layout::new::<Slot<T>>();
         // SAFETY: a slot is not zero-sized, it holds a generation.
@@ -83,11 +89,9 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
         }
         // SAFETY: `new` is fresh, aligned and large enough.
         unsafe {
-            new.write(Slot {
-                generation: generation(),
-                value: make(),
-            })
-        };
+            (&raw mut (*new).generation).write(generation());
+            (&raw mut (*new).value).write(make());
+        }
         // AcqRel: release publishes the value; acquire sees the winner's if this thread lost.
         match self
             .slot

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 
-use crate::config::MAX_LIVE_SAMPLES;
+use crate::config::{MAX_LIVE_SAMPLES, MAX_SELF_BYTES};
 
 use super::fork::PerProcess;
 use super::loss::Loss;
@@ -14,8 +14,16 @@ use super::sites::SiteId;
 
 /// Not a power of two, so that all shards full are just below the point where hash tables double.
 const SHARDS: usize = 80;
-/// What fits into a shard's table of 2^14 buckets.
-const MAX_IN_SHARD: usize = (1 << 14) / 8 * 7;
+/// Buckets of a shard that holds its part of [`MAX_LIVE_SAMPLES`], 7 of 8 in use.
+const BUCKETS: usize = 1 << 14;
+/// Bytes of the table when it may hold [`MAX_LIVE_SAMPLES`], and when it may hold half of them.
+const FULL_BYTES: usize = table_bytes(BUCKETS);
+const HALF_BYTES: usize = table_bytes(BUCKETS / 2);
+
+/// hashbrown's: an entry and a control byte for each bucket, and a group of control bytes.
+const fn table_bytes(buckets: usize) -> usize {
+    SHARDS * (buckets * (size_of::<LiveSample>() + 1) + 16)
+}
 
 /// A sampled block that has not been freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +53,25 @@ fn live() -> Option<&'static Live> {
     })
 }
 
+/// Makes the empty table. On the first thread, because making it takes more stack than a small
+/// thread has.
+pub(crate) fn prepare() {
+    let _ = live();
+}
+
 /// Puts a sample in. Its address is that of a block which is this thread's alone.
 ///
-/// Returns how many live samples there are now.
+/// Returns how full the table is now, in parts of [`MAX_LIVE_SAMPLES`].
 pub(crate) fn insert(sample: LiveSample) -> Result<usize, Loss> {
     let live = live().ok_or(Loss::NoMemory)?;
+    let parts = live.parts();
     // Relaxed: a bound that may be missed by as many samples as there are threads.
-    if live.count.load(Ordering::Relaxed) >= MAX_LIVE_SAMPLES {
+    if live.count.load(Ordering::Relaxed) * parts >= MAX_LIVE_SAMPLES {
         return Err(Loss::LiveTableFull);
     }
     let hash = hash_of(sample.address);
     let mut shard = live.shard(hash).ok_or(Loss::NoMemory)?;
-    if shard.len() >= MAX_IN_SHARD {
+    if shard.len() >= BUCKETS / 8 * 7 / parts {
         return Err(Loss::LiveTableFull);
     }
     let before = shard.allocation_size();
@@ -66,7 +81,7 @@ pub(crate) fn insert(sample: LiveSample) -> Result<usize, Loss> {
     shard.insert_unique(hash, sample, |old| hash_of(old.address));
     live.bytes
         .fetch_add(shard.allocation_size() - before, Ordering::Relaxed);
-    Ok(live.count.fetch_add(1, Ordering::Relaxed) + 1)
+    Ok((live.count.fetch_add(1, Ordering::Relaxed) + 1) * parts)
 }
 
 /// Takes the sample at an address out, if there is one.
@@ -89,7 +104,9 @@ pub(crate) fn read() -> Vec<LiveSample> {
     };
     let mut copy = Vec::with_capacity(live.count.load(Ordering::Relaxed));
     for shard in &live.shards {
-        copy.reserve(lock(shard).len() + 64);
+        // A statement of its own: its guard would otherwise live until memory is had.
+        let len = lock(shard).len();
+        copy.reserve(len + 64);
         copy.extend(lock(shard).iter());
     }
     copy
@@ -107,7 +124,28 @@ pub(crate) fn bytes() -> usize {
         .map_or(0, |live| live.bytes.load(Ordering::Relaxed))
 }
 
+/// Bytes that other tables must leave for this one.
+pub(crate) fn reserved_bytes() -> usize {
+    if bytes() > HALF_BYTES {
+        FULL_BYTES
+    } else {
+        HALF_BYTES
+    }
+}
+
 impl Live {
+    /// 1 if the table may grow to hold [`MAX_LIVE_SAMPLES`], 2 if, beside the other tables, there
+    /// is memory for half of them only.
+    fn parts(&self) -> usize {
+        let own = self.bytes.load(Ordering::Relaxed);
+        let others = super::self_bytes().saturating_sub(own);
+        if own > HALF_BYTES || others + FULL_BYTES <= MAX_SELF_BYTES {
+            1
+        } else {
+            2
+        }
+    }
+
     fn shard(&self, hash: u64) -> Option<MutexGuard<'_, HashTable<LiveSample>>> {
         // From the upper half of the hash; the table uses both ends of it.
         self.shards

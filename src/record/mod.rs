@@ -65,6 +65,8 @@ fn start() {
     // After jemalloc has registered its own handlers, so that in a child it works before we do.
     region::warm_up();
     fork::watch();
+    live::prepare();
+    sites::prepare();
     modules::load();
     stack::learn_plumbing();
 }

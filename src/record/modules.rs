@@ -87,8 +87,12 @@ pub(crate) fn load() {
 }
 
 /// Compares with the loader's list and takes over what changed. Never inside malloc: it takes the
-/// loader's lock.
+/// loader's lock. For the same reason never in a forked child: if another thread of the parent's
+/// held that lock, it stays locked in the child for ever. There only [`discover`] adds to the list.
 pub(crate) fn refresh() {
+    if fork::generation() > 0 {
+        return;
+    }
     let Some(_replacing) = Replacing::start() else {
         return;
     };

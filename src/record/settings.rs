@@ -19,8 +19,9 @@ static DOUBLINGS: AtomicU64 = AtomicU64::new(0);
 static DOUBLE_AT: AtomicUsize = AtomicUsize::new(FIRST_DOUBLING);
 
 /// Live samples at which the interval doubles for the first time: an eighth before the table is
-/// full. Each further doubling comes when half of the rest is used up, so the table fills ever
-/// more slowly and never quite.
+/// full. Each further doubling comes when another eighth of the rest is used up. So from one to
+/// the next 7/4 times as many bytes are allocated, and the table never fills; were it half of the
+/// rest, it would be no more bytes than before, and the table full after 17 doublings.
 const FIRST_DOUBLING: usize = MAX_LIVE_SAMPLES / 8 * 7;
 
 /// Takes the interval from `HEAPWATCH_INTERVAL` and the tick from `HEAPWATCH_TICK`.
@@ -94,14 +95,14 @@ pub(crate) fn set_interval(interval: u32) {
     DOUBLE_AT.store(FIRST_DOUBLING, Ordering::Relaxed);
 }
 
-/// Doubles the interval when the table of live samples runs full. Samples keep the weight that
-/// they were taken with, so the sums stay unbiased.
+/// Doubles the interval when the table of live samples runs full, of [`MAX_LIVE_SAMPLES`] parts.
+/// Samples keep the weight that they were taken with, so the sums stay unbiased.
 pub(crate) fn slow_down_when_full(live_samples: usize) {
     let limit = DOUBLE_AT.load(Ordering::Relaxed);
     if live_samples < limit {
         return;
     }
-    let next = limit + (MAX_LIVE_SAMPLES - limit).div_ceil(2).max(1);
+    let next = limit + (MAX_LIVE_SAMPLES - limit).div_ceil(8).max(1);
     // Only one thread per threshold.
     if DOUBLE_AT
         .compare_exchange(limit, next, Ordering::Relaxed, Ordering::Relaxed)

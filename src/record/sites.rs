@@ -13,7 +13,7 @@ use crate::config::{MAX_SELF_BYTES, MAX_SITES};
 
 use super::deaths::Deaths;
 use super::fork::PerProcess;
-use super::live::LiveSample;
+use super::live::{self, LiveSample};
 use super::loss::{self, Loss};
 use super::sampler::mix;
 use super::settings;
@@ -91,6 +91,11 @@ fn sites() -> Option<&'static Sites> {
         count: AtomicUsize::new(0),
         bytes: AtomicUsize::new(0),
     })
+}
+
+/// Makes the empty table, as [`live::prepare`](super::live::prepare) does.
+pub(crate) fn prepare() {
+    let _ = sites();
 }
 
 /// The site of a stack, made if need be; the overflow site if there is no room for it. `None`
@@ -184,6 +189,8 @@ pub(crate) fn read() -> Vec<(SiteId, Site)> {
                 .sites
                 .iter()
                 .enumerate()
+                // One was found for a sample that is not counted yet.
+                .filter(|(_, site)| site.samples > 0)
                 .map(|(place, site)| (SiteId((place * SHARDS + number) as u32), site.clone())),
         );
     }
@@ -265,7 +272,8 @@ impl Sites {
         // gets more than twice its share would exceed what `read` and the numbers allow for.
         if self.count.load(Ordering::Relaxed) >= MAX_SITES
             || shard.sites.len() >= 2 * MAX_SITES / SHARDS
-            || super::self_bytes() >= MAX_SELF_BYTES
+            || super::self_bytes().saturating_sub(live::bytes()) + live::reserved_bytes()
+                >= MAX_SELF_BYTES
         {
             return None;
         }

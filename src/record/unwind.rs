@@ -90,6 +90,7 @@ mod native {
             return End::Lost;
         };
         let mut module = 0..0;
+        let mut outside = false;
         let mut address = FrameAddress::from_instruction_pointer(ip);
         for _ in 0..MAX_STEPS {
             let Some(cache) = caches.for_address(address.address_for_lookup()) else {
@@ -127,7 +128,9 @@ mod native {
                     None => return End::Lost,
                 }
             }
-            if regs.sp() as usize > mark.0 && !visit(next) {
+            // Once outside, always: a stack that was grown in pieces may go on at lower addresses.
+            outside |= regs.sp() as usize > mark.0;
+            if outside && !visit(next) {
                 return End::Reached;
             }
             address = return_address;

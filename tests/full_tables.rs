@@ -1,0 +1,95 @@
+//! As many sites as there is memory for, and then as many live samples.
+
+mod common;
+
+use std::hint::black_box;
+
+use common::{Block, layout, through};
+
+#[global_allocator]
+static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
+
+/// Two calls per level: 2^17 distinct stacks, and deep ones.
+const DEPTH: u32 = 17;
+const SIZE: usize = 40;
+
+#[inline(never)]
+fn branch(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
+    if depth == 0 {
+        into.push(Block::alloc(layout(SIZE)).unwrap());
+        0
+    } else if path & 1 == 0 {
+        left(path, depth, into)
+    } else {
+        right(path, depth, into)
+    }
+}
+
+// Different results, so that no two functions or calls become one.
+#[inline(never)]
+fn left(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
+    black_box(branch(path >> 1, depth - 1, into)) + 1
+}
+
+#[inline(never)]
+fn right(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
+    black_box(branch(path >> 1, depth - 1, into)) + 2
+}
+
+#[inline(never)]
+fn visit_all() {
+    let mut blocks = Vec::with_capacity(1);
+    for path in 0..1 << DEPTH {
+        assert_eq!(branch(path, DEPTH, &mut blocks), DEPTH + path.count_ones());
+        blocks.pop().unwrap().free();
+    }
+}
+
+#[inline(never)]
+fn hold(count: usize, into: &mut Vec<Block>) {
+    for _ in 0..count {
+        into.push(Block::alloc(layout(SIZE)).unwrap());
+    }
+    black_box(into);
+}
+
+/// Each table within its own bound is not enough: together they must stay within 64 MiB, and still
+/// lose nothing.
+#[test]
+fn both_tables_full_stay_within_their_memory() {
+    const STEPS: [usize; 4] = [1, 300_000, 500_000, 2_000_000];
+    heapwatch::set_interval(1).unwrap();
+    let mut blocks = Vec::with_capacity(STEPS.iter().sum());
+    for (i, step) in STEPS.into_iter().enumerate() {
+        if i == 1 {
+            // Only now, so that `hold` has a site.
+            visit_all();
+        }
+        hold(step, &mut blocks);
+        let snapshot = heapwatch::snapshot().unwrap();
+        let (info, counts) = (snapshot.info(), through(&snapshot, hold as *const ()));
+        let truth = (blocks.len() * SIZE) as f64;
+        let sigma = counts.live_variance.sqrt();
+        println!(
+            "{} sites, {} blocks: interval {}, {} samples, {:.0} ± {sigma:.0} of {truth}, {} bytes",
+            snapshot.sites().len(),
+            blocks.len(),
+            info.interval_bytes,
+            counts.samples,
+            counts.live_bytes,
+            info.self_bytes
+        );
+        assert!(i == 0 || snapshot.sites().len() > 40_000);
+        assert!(
+            (counts.live_bytes - truth).abs() <= 4.5 * sigma,
+            "{counts:?} for {truth}"
+        );
+        assert_eq!(info.dropped, [], "nothing is lost");
+        assert!(info.self_bytes <= 66 << 20, "{}", info.self_bytes);
+    }
+    for block in blocks {
+        block.free();
+    }
+    let counts = through(&heapwatch::snapshot().unwrap(), hold as *const ());
+    assert_eq!((counts.live_objects, counts.live_bytes), (0.0, 0.0));
+}
