@@ -1,5 +1,6 @@
 //! Snapshot → `profile.proto` messages.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::UNIX_EPOCH;
 
@@ -11,7 +12,7 @@ use crate::report::text;
 use crate::snapshot::{Frame, Module, Snapshot};
 
 pub(super) fn profile(pprof: &Pprof<'_>) -> Profile {
-    let mut builder = Builder::new(pprof.symbolize);
+    let mut builder = Builder::new(pprof);
     builder.header(pprof);
     for module in &pprof.snapshot.modules {
         builder.mapping(module);
@@ -22,33 +23,39 @@ pub(super) fn profile(pprof: &Pprof<'_>) -> Profile {
     builder.profile
 }
 
-/// A location of the profile. Where a call site lies in code that std was inlined into, the same
-/// address is written twice: whole, and without the frames inside of the call site.
+/// Where a location of the profile comes from. Where a call site lies in code that std was inlined
+/// into, the same address is written twice: whole, and without the frames inside of the call site.
 #[derive(PartialEq, Eq, Hash)]
 struct LocationKey {
-    address: u64,
-    mapping: u64,
+    /// Of the earlier snapshot, whose sites are only written if the later one lacks them.
+    earlier: bool,
+    place: u32,
     skipped: usize,
 }
 
-struct Builder {
+struct Builder<'s> {
+    snapshot: &'s Snapshot,
     symbolize: bool,
     profile: Profile,
-    strings: HashMap<String, i64>,
+    strings: HashMap<Cow<'s, str>, i64>,
     mappings: HashMap<(u64, u64), u64>,
-    locations: HashMap<LocationKey, u64>,
+    /// Whole locations of the snapshot by place, 0 if not written yet: nearly all that are asked for.
+    whole: Vec<u64>,
+    others: HashMap<LocationKey, u64>,
     functions: HashMap<(i64, i64), u64>,
     pseudo: HashMap<&'static str, u64>,
 }
 
-impl Builder {
-    fn new(symbolize: bool) -> Self {
+impl<'s> Builder<'s> {
+    fn new(pprof: &Pprof<'s>) -> Self {
         let mut builder = Builder {
-            symbolize,
+            snapshot: pprof.snapshot,
+            symbolize: pprof.symbolize,
             profile: Profile::default(),
             strings: HashMap::new(),
             mappings: HashMap::new(),
-            locations: HashMap::new(),
+            whole: vec![0; pprof.snapshot.locations.len()],
+            others: HashMap::new(),
             functions: HashMap::new(),
             pseudo: HashMap::new(),
         };
@@ -57,7 +64,7 @@ impl Builder {
         builder
     }
 
-    fn header(&mut self, pprof: &Pprof<'_>) {
+    fn header(&mut self, pprof: &Pprof<'s>) {
         let types = [
             ("alloc_objects", "count"),
             ("alloc_space", "bytes"),
@@ -75,20 +82,18 @@ impl Builder {
         self.profile.time_nanos = i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX);
         let seconds = info.watched_seconds - began.watched_seconds;
         self.profile.duration_nanos = (seconds.max(0.0) * 1e9) as i64;
-        self.profile.comment = comments(pprof)
-            .iter()
-            .map(|line| self.string(line))
-            .collect();
+        let comments = comments(pprof).into_iter();
+        self.profile.comment = comments.map(|line| self.string(line)).collect();
     }
 
-    fn value_type(&mut self, name: &str, unit: &str) -> ValueType {
+    fn value_type(&mut self, name: &'static str, unit: &'static str) -> ValueType {
         ValueType {
             r#type: self.string(name),
             unit: self.string(unit),
         }
     }
 
-    fn sample(&mut self, entry: &Entry<'_>) {
+    fn sample(&mut self, entry: &Entry<'s>) {
         let location_id = match pseudo_function(entry.site) {
             Some(name) => vec![self.pseudo_location(name)],
             None => self.stack(entry),
@@ -101,7 +106,7 @@ impl Builder {
     }
 
     /// The stack from the call site outwards.
-    fn stack(&mut self, entry: &Entry<'_>) -> Vec<u64> {
+    fn stack(&mut self, entry: &Entry<'s>) -> Vec<u64> {
         let stack = &entry.site.stack;
         if !self.symbolize {
             let ids = stack
@@ -118,22 +123,33 @@ impl Builder {
             .collect()
     }
 
-    fn location(&mut self, snapshot: &Snapshot, place: u32, skipped: usize) -> u64 {
+    fn location(&mut self, snapshot: &'s Snapshot, place: u32, skipped: usize) -> u64 {
+        let earlier = !std::ptr::eq(snapshot, self.snapshot);
+        let id = if !earlier && skipped == 0 {
+            &mut self.whole[place as usize]
+        } else {
+            let key = LocationKey {
+                earlier,
+                place,
+                skipped,
+            };
+            self.others.entry(key).or_default()
+        };
+        if *id == 0 {
+            *id = self.profile.location.len() as u64 + 1;
+            self.new_location(snapshot, place, skipped)
+        } else {
+            *id
+        }
+    }
+
+    fn new_location(&mut self, snapshot: &'s Snapshot, place: u32, skipped: usize) -> u64 {
         let location = &snapshot.locations[place as usize];
         let module = location
             .module
             .and_then(|m| snapshot.modules.get(m as usize));
         let mapping = module.map_or(0, |module| self.mapping(module));
-        let key = LocationKey {
-            address: location.address,
-            mapping,
-            skipped,
-        };
-        if let Some(&id) = self.locations.get(&key) {
-            return id;
-        }
         let id = self.profile.location.len() as u64 + 1;
-        self.locations.insert(key, id);
         let line = if self.symbolize {
             let frames = &snapshot.frames(place)[skipped..];
             frames
@@ -156,7 +172,7 @@ impl Builder {
 
     /// A frame in a location, and what it shows of its mapping: where names or lines are missing,
     /// a reader that has the file may still look for them.
-    fn line(&mut self, frame: &Frame, mapping: u64) -> Line {
+    fn line(&mut self, frame: &'s Frame, mapping: u64) -> Line {
         if let Some(mapping) = self
             .profile
             .mapping
@@ -173,7 +189,7 @@ impl Builder {
         }
     }
 
-    fn function(&mut self, name: &str, file: &str) -> u64 {
+    fn function(&mut self, name: &'s str, file: &'s str) -> u64 {
         let (name, filename) = (self.string(name), self.string(file));
         let functions = &mut self.profile.function;
         *self.functions.entry((name, filename)).or_insert_with(|| {
@@ -208,7 +224,7 @@ impl Builder {
         id
     }
 
-    fn mapping(&mut self, module: &Module) -> u64 {
+    fn mapping(&mut self, module: &'s Module) -> u64 {
         if let Some(&id) = self.mappings.get(&(module.start, module.end)) {
             return id;
         }
@@ -218,7 +234,7 @@ impl Builder {
             id,
             memory_start: module.start,
             memory_limit: module.end,
-            filename: self.string(&module.path),
+            filename: self.string(&*module.path),
             build_id: self.string(module.build_id.as_deref().unwrap_or("")),
             ..Mapping::default()
         };
@@ -226,14 +242,13 @@ impl Builder {
         id
     }
 
-    fn string(&mut self, text: &str) -> i64 {
-        if let Some(&index) = self.strings.get(text) {
-            return index;
-        }
-        let index = self.profile.string_table.len() as i64;
-        self.strings.insert(text.to_owned(), index);
-        self.profile.string_table.push(text.as_bytes().to_vec());
-        index
+    fn string(&mut self, text: impl Into<Cow<'s, str>>) -> i64 {
+        let table = &mut self.profile.string_table;
+        let entry = self.strings.entry(text.into());
+        *entry.or_insert_with_key(|text| {
+            table.push(text.as_bytes().to_vec());
+            table.len() as i64 - 1
+        })
     }
 }
 
