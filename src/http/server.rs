@@ -76,7 +76,7 @@ struct Thread {
 /// is in use or cannot be had, [`Error::Config`] if it is no address, if other machines can reach
 /// it and there is no token, or if `HEAPWATCH_INTERVAL` or `HEAPWATCH_TOKEN` has an unusable value.
 pub fn serve(addr: impl ToString) -> Result<Server, Error> {
-    Config::new().addr(addr).serve()
+    snapshot::muted(|| Config::new().addr(addr).serve())
 }
 
 impl Config {
@@ -87,8 +87,10 @@ impl Config {
     /// As those of [`serve`](crate::serve), and [`Error::Config`] if a setting is unusable.
     pub fn serve(self) -> Result<Server, Error> {
         snapshot::check_installed()?;
-        let config = self.checked(|name| std::env::var_os(name))?;
-        snapshot::muted(|| start(&config, Arc::new(crate::snapshot), Patience::default()))
+        snapshot::muted(|| {
+            let config = self.checked(|name| std::env::var_os(name))?;
+            start(&config, Arc::new(crate::snapshot), Patience::default())
+        })
     }
 }
 
@@ -109,14 +111,13 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
         connections: Connections::default(),
     };
     let run = move || {
+        name_thread(c"heapwatch");
         snapshot::muted(|| {
             runtime.block_on(endpoint.run(stopped));
             runtime.shutdown_timeout(SHUTDOWN);
         });
     };
-    let handle = std::thread::Builder::new()
-        .name("heapwatch".into())
-        .spawn(run)?;
+    let handle = std::thread::Builder::new().spawn(run)?;
     Ok(Server {
         local_addr,
         thread: Some(Thread { stop, handle }),
@@ -128,12 +129,20 @@ fn build_runtime() -> Result<Runtime, Error> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .thread_name("heapwatch-work")
+        .thread_name("")
+        .on_thread_start(|| name_thread(c"heapwatch-work"))
         .max_blocking_threads(WORK_THREADS)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .on_thread_park(own_cpu::charge)
         .build()?;
     Ok(runtime)
+}
+
+/// Names a thread as its first act. A thread that std starts with a name allocates a copy of it
+/// before it runs anything that could mute it, which would show in the application's heap.
+fn name_thread(name: &std::ffi::CStr) {
+    // A thread without its name works as well.
+    let _ = rustix::thread::set_name(name);
 }
 
 impl Server {
