@@ -27,6 +27,7 @@ const MAY_IMPORT_RECORD: &[&str] = &["record", "alloc", "snapshot"];
 /// The only files with `unsafe`.
 const UNSAFE: &[&str] = &[
     "alloc.rs",
+    "alloc/jemalloc.rs",
     "record/caches.rs",
     "record/fork.rs",
     "record/memory.rs",

@@ -33,12 +33,13 @@ const ARENA_IN_THE_MAKING: u32 = u32::MAX;
 /// Read by every `dealloc`, written once; alone on its cache line so that nothing evicts it.
 #[repr(align(128))]
 struct Bounds {
+    /// Before there is a region, a base that no block is near.
     base: AtomicUsize,
     len: AtomicUsize,
 }
 
 static BOUNDS: Bounds = Bounds {
-    base: AtomicUsize::new(0),
+    base: AtomicUsize::new(1 << (usize::BITS - 1)),
     len: AtomicUsize::new(0),
 };
 
@@ -51,20 +52,19 @@ static ARENAS: [AtomicU32; MAX_ARENAS + 1] = [const { AtomicU32::new(NO_ARENA) }
 static ARENAS_IN_USE: AtomicUsize = AtomicUsize::new(1);
 static OVERSIZE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Whether an address is that of a sampled block.
+/// Whether an address may be that of a sampled block: whether it lies within what was asked for
+/// as the region. That is one load and one comparison with a constant. Where less was granted,
+/// blocks of others may lie there too, so the slow path asks [`contains`].
 #[inline(always)]
-pub(crate) fn contains(ptr: *mut u8) -> bool {
+pub(crate) fn may_contain(ptr: *mut u8) -> bool {
     // Relaxed: a thread that holds a block of the region got it, through whatever it synchronised
-    // with, from a thread that had seen the region set up, and so sees it set up itself. A thread
-    // without such a block may read any mixture of before and after: `len` is written last and
-    // `contains_for_sure` looks again.
-    let base = BOUNDS.base.load(Ordering::Relaxed);
-    let len = BOUNDS.len.load(Ordering::Relaxed);
-    (ptr as usize).wrapping_sub(base) < len
+    // with, from a thread that had seen the region set up, and so sees it set up itself. For other
+    // blocks a wrong yes is put right by `contains`.
+    (ptr as usize).wrapping_sub(BOUNDS.base.load(Ordering::Relaxed)) < WANTED
 }
 
-/// [`contains`] for the slow path, where the order of two loads may cost something.
-pub(crate) fn contains_for_sure(ptr: *mut u8) -> bool {
+/// Whether an address is that of a sampled block.
+pub(crate) fn contains(ptr: *mut u8) -> bool {
     // Acquire: pairs with the release in `reserve`; a thread that sees `len` sees `base`.
     let len = BOUNDS.len.load(Ordering::Acquire);
     (ptr as usize).wrapping_sub(BOUNDS.base.load(Ordering::Relaxed)) < len
