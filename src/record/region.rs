@@ -2,8 +2,8 @@
 //! allocator's own bookkeeping for it.
 //!
 //! It is filled by jemalloc arenas of our own, which get their memory through the extent hooks
-//! below: a bump pointer over the range. Whether a block was sampled is then one subtraction and
-//! one comparison against a read-only cache line, for any inner allocator.
+//! below: a bump pointer over the range. Whether a block was sampled is then a comparison of its
+//! address with a constant, for any inner allocator.
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
