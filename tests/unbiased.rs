@@ -15,7 +15,7 @@ use common::{Block, Counts, layout, my_turn, now_through};
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
 
-const TRIALS: usize = 200;
+const TRIALS: usize = 400;
 
 /// Allocates all sizes, lets `between` act before each, and frees them later than the snapshot.
 #[inline(never)]

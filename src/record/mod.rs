@@ -64,6 +64,7 @@ fn start() {
     // After jemalloc has registered its own handlers, so that in a child it works before we do.
     region::warm_up();
     fork::watch();
+    loss::prepare();
     live::prepare();
     sites::prepare();
     modules::load();
