@@ -74,6 +74,7 @@ fn start() {
 /// Settles this thread's countdown after it ran out. Returns the interval at which the allocation
 /// is to be sampled, if it is.
 pub(crate) fn due() -> Option<u32> {
+    settle_deferred();
     let interval = if started() { settings::interval() } else { 0 };
     thread::expire(interval)
 }
@@ -122,6 +123,15 @@ pub(crate) fn allocated(address: usize, size: usize, interval: u32, mark: Mark) 
 pub(crate) fn take(address: usize) -> Option<LiveSample> {
     let _muted = Muted::new();
     live::take(address)
+}
+
+/// Settles and gives back the blocks that muted threads freed.
+pub(crate) fn settle_deferred() {
+    region::settle_deferred(|address| {
+        if let Some(sample) = take(address) {
+            freed(&sample);
+        }
+    });
 }
 
 /// Counts a taken sample as freed.

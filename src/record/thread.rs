@@ -142,6 +142,11 @@ impl Drop for Muted {
     }
 }
 
+/// Whether this thread is muted.
+pub(crate) fn is_muted() -> bool {
+    THREAD.with(|thread| thread.mutes.get() > 0)
+}
+
 /// A small number for this thread, spread evenly: which arena and which caches it prefers.
 pub(crate) fn number() -> usize {
     static NEXT: AtomicU32 = AtomicU32::new(0);

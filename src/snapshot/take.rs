@@ -16,6 +16,7 @@ use super::{Dropped, Info, Location, Module, Site, Snapshot, Totals};
 
 pub(super) fn take() -> Snapshot {
     modules::refresh();
+    record::settle_deferred();
     // Samples before sites: a sample that is read was counted at its site by the time that is.
     let now_ns = clock::now_ns();
     let ages = ages(&live::read(), now_ns);
