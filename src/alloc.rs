@@ -280,7 +280,9 @@ unsafe fn realloc_within(
     // SAFETY: the caller's promise.
     let block = unsafe { region::reallocate(ptr, layout.align(), new_size) };
     if block.is_null() {
-        old.map(record::put_back);
+        if let Some(old) = old {
+            record::put_back(old);
+        }
         return block;
     }
     if let Some(old) = old {

@@ -205,7 +205,6 @@ pub(crate) fn counts_allocations() -> bool {
     THREAD.with(|thread| {
         let before = thread.left.replace(MUTED);
         drop(std::hint::black_box(Box::new(std::hint::black_box(0_u64))));
-        let counted = thread.left.replace(before) != MUTED;
-        counted
+        thread.left.replace(before) != MUTED
     })
 }
