@@ -253,7 +253,7 @@ impl Sites {
             return;
         };
         if site.deaths.is_none()
-            && super::self_bytes() < MAX_SELF_BYTES / 2
+            && super::self_bytes() < MAX_SELF_BYTES / 4
             && deaths.try_reserve(1).is_ok()
         {
             site.deaths = Some(deaths.len() as u32);
