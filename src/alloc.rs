@@ -2,16 +2,18 @@
 //! countdown or an address check is `record`'s.
 #![allow(unsafe_code)]
 
+mod jemalloc;
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr;
-
-use tikv_jemallocator::Jemalloc;
 
 use crate::Error;
 use crate::config::MAX_INTERVAL;
 use crate::record::loss;
 use crate::record::unwind::Mark;
 use crate::record::{self, region, settings, thread};
+
+use jemalloc::Jemalloc;
 
 /// A global allocator that samples allocations, over jemalloc or any other allocator.
 ///
@@ -87,7 +89,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        if !region::contains(ptr) {
+        if !region::may_contain(ptr) {
             // SAFETY: the caller's promise; the block is not in the region, so it is the inner's.
             return unsafe { self.inner.dealloc(ptr, layout) };
         }
@@ -98,7 +100,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // Not short-circuited: a realloc of a sampled block is an allocation like any other.
-        if thread::count_down(new_size) & !region::contains(ptr) {
+        if thread::count_down(new_size) & !region::may_contain(ptr) {
             // SAFETY: the caller's promise; the block is not in the region, so it is the inner's.
             return unsafe { self.inner.realloc(ptr, layout, new_size) };
         }
@@ -156,9 +158,15 @@ impl<A: GlobalAlloc> Alloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn dealloc_slow(&self, ptr: *mut u8, layout: Layout) {
-        if !region::contains_for_sure(ptr) {
+        if !region::contains(ptr) {
             // SAFETY: the caller's promise; the block is the inner's.
             return unsafe { self.inner.dealloc(ptr, layout) };
+        }
+        if thread::is_muted() {
+            // Maybe an inner allocator drops something of its own while a table grows: the locks
+            // that settling takes may be this thread's.
+            // SAFETY: the caller's promise; the block is in the region.
+            return unsafe { region::defer(ptr) };
         }
         if let Some(sample) = record::take(ptr as usize) {
             record::freed(&sample);
@@ -185,7 +193,7 @@ impl<A: GlobalAlloc> Alloc<A> {
         };
         // SAFETY: the caller's promise, in each branch.
         unsafe {
-            match (region::contains_for_sure(ptr), interval) {
+            match (region::contains(ptr), interval) {
                 (false, None) => self.inner.realloc(ptr, layout, new_size),
                 (false, Some(interval)) => self.realloc_in(ptr, layout, new_size, interval, mark),
                 (true, None) => self.realloc_out(ptr, layout, new_size),
@@ -274,7 +282,9 @@ unsafe fn realloc_within(
     // SAFETY: the caller's promise.
     let block = unsafe { region::reallocate(ptr, layout.align(), new_size) };
     if block.is_null() {
-        old.map(record::put_back);
+        if let Some(old) = old {
+            record::put_back(old);
+        }
         return block;
     }
     if let Some(old) = old {

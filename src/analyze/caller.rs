@@ -22,10 +22,7 @@ pub(crate) struct Step<'s> {
 }
 
 /// All frames of a site with inlined ones, innermost first.
-pub(crate) fn stack<'s>(
-    snapshot: &'s Snapshot,
-    site: &'s Site,
-) -> impl Iterator<Item = Step<'s>> + Clone {
+fn stack<'s>(snapshot: &'s Snapshot, site: &'s Site) -> impl Iterator<Item = Step<'s>> + Clone {
     site.stack
         .iter()
         .enumerate()
@@ -108,6 +105,13 @@ impl<'s> Caller<'s> {
         let module = self.snapshot.locations.get(location)?.module?;
         self.snapshot.modules.get(module as usize)
     }
+}
+
+/// The frames that people read: all but the allocator's own.
+pub(crate) fn visible(frames: &[Frame]) -> impl Iterator<Item = &Frame> {
+    frames
+        .iter()
+        .filter(|frame| frame.origin != Origin::Allocator)
 }
 
 /// The name of a site that has no stack of its own.

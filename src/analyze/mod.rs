@@ -8,7 +8,7 @@ mod estimate;
 mod top;
 mod whole;
 
-pub(crate) use caller::{Caller, pseudo_function, source};
+pub(crate) use caller::{Caller, pseudo_function, source, visible};
 pub use choice::{By, Sort};
 pub use estimate::Estimate;
 pub use top::{Amounts, Row, Top};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
 
-use super::caller::{Caller, source, stack};
+use super::caller::{Caller, source, visible};
 use super::whole::{Whole, whole_sites};
 use super::{By, Estimate, Sort};
 use crate::snapshot::{Frame, Info, Site, Snapshot, Totals};
@@ -56,7 +56,8 @@ pub struct Row<'s> {
     pub krate: String,
     /// Version of the crate, if it is a dependency.
     pub version: Option<&'s str>,
-    /// By site, the whole stack with inlined frames, innermost first; else empty.
+    /// By site, the whole stack with inlined frames, innermost first, without the allocator's own;
+    /// else empty.
     pub frames: Vec<&'s Frame>,
     /// Whether outer frames are missing from `frames`.
     pub truncated: bool,
@@ -242,7 +243,8 @@ impl<'s> Top<'s> {
         };
         if self.by == By::Site {
             row.id = Some(first.id);
-            row.frames = stack(self.snapshot, first).map(|step| step.frame).collect();
+            let stack = first.stack.iter().map(|&place| self.snapshot.frames(place));
+            row.frames = stack.flat_map(visible).collect();
             row.truncated = first.truncated;
         }
         if self.by != By::Crate {

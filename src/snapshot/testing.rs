@@ -181,6 +181,7 @@ pub(crate) fn sample() -> Snapshot {
     let register = b.location(
         0x5000_1005,
         &[
+            inlined(frame("__rust_alloc", "src/main.rs", 3, Origin::Allocator)),
             inlined(frame(
                 "alloc::alloc::alloc",
                 "alloc/src/alloc.rs",

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::Pprof;
 use super::build::comments;
 use super::delta::{Entry, entries};
-use crate::analyze::{pseudo_function, source};
+use crate::analyze::{pseudo_function, source, visible};
 
 pub(super) fn text(pprof: &Pprof<'_>) -> String {
     let mut out = String::new();
@@ -49,7 +49,7 @@ fn sample(out: &mut String, entry: &Entry<'_>, symbolize: bool) -> fmt::Result {
         writeln!(out, "#\t{name}")?;
     } else if symbolize {
         for &place in &entry.site.stack {
-            for frame in entry.snapshot.frames(place) {
+            for frame in visible(entry.snapshot.frames(place)) {
                 let source = source(frame).unwrap_or_default();
                 writeln!(
                     out,

@@ -1,0 +1,8 @@
+//! The loop under heapwatch.
+
+#[global_allocator]
+static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
+
+fn main() {
+    pair::main();
+}

@@ -1,0 +1,8 @@
+//! The loop under bare jemalloc.
+
+#[global_allocator]
+static ALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() {
+    pair::main();
+}

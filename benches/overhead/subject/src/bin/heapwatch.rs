@@ -1,0 +1,8 @@
+//! The workloads under heapwatch.
+
+#[global_allocator]
+static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
+
+fn main() -> std::process::ExitCode {
+    workloads::main(subject::jemalloc_build())
+}

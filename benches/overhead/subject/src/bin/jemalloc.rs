@@ -1,0 +1,8 @@
+//! The workloads under bare jemalloc.
+
+#[global_allocator]
+static ALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> std::process::ExitCode {
+    workloads::main(subject::jemalloc_build())
+}
