@@ -22,6 +22,7 @@ use super::routes::MAX_HEAD;
 use super::service::{Patience, Service, WORK_THREADS};
 use crate::Error;
 use crate::config::Config;
+use crate::jemalloc::OwnArena;
 use crate::metrics::Source;
 use crate::process::own_cpu;
 use crate::snapshot;
@@ -111,7 +112,7 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
         connections: Connections::default(),
     };
     let run = move || {
-        name_thread(c"heapwatch");
+        start_thread(c"heapwatch");
         snapshot::muted(|| {
             runtime.block_on(endpoint.run(stopped));
             runtime.shutdown_timeout(SHUTDOWN);
@@ -130,7 +131,7 @@ fn build_runtime() -> Result<Runtime, Error> {
         .enable_io()
         .enable_time()
         .thread_name("")
-        .on_thread_start(|| name_thread(c"heapwatch-work"))
+        .on_thread_start(|| start_thread(c"heapwatch-work"))
         .max_blocking_threads(WORK_THREADS)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .on_thread_park(own_cpu::charge)
@@ -138,11 +139,15 @@ fn build_runtime() -> Result<Runtime, Error> {
     Ok(runtime)
 }
 
-/// Names a thread as its first act. A thread that std starts with a name allocates a copy of it
-/// before it runs anything that could mute it, which would show in the application's heap.
-fn name_thread(name: &std::ffi::CStr) {
-    // A thread without its name works as well.
+/// What a thread of heapwatch's own does first.
+fn start_thread(name: &std::ffi::CStr) {
+    // A thread that std starts with a name allocates a copy of it before it runs anything that
+    // could mute it, which would show in the application's heap. So it names itself, and does as
+    // well if that fails.
     let _ = rustix::thread::set_name(name);
+    if let Some(arena) = OwnArena::get() {
+        arena.enter();
+    }
 }
 
 impl Server {
