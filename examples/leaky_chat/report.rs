@@ -21,7 +21,7 @@ pub(crate) fn serve(addr: SocketAddr) -> Result<Endpoint, Error> {
     heapwatch::serve(addr).map(Endpoint)
 }
 
-/// The table that `/heap/top` answers.
+/// The table that `/heap/top?by=function` answers: stacks that end in one function are one row.
 pub(crate) fn top() -> Result<String, Error> {
-    Ok(heapwatch::snapshot()?.top(By::Site).to_string())
+    Ok(heapwatch::snapshot()?.top(By::Function).to_string())
 }
