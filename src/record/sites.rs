@@ -22,6 +22,10 @@ use super::sum::Sum;
 
 const SHARDS: usize = 64;
 
+/// A site's deaths are kept from this many samples on: nothing is said of fewer, and most sites
+/// never have more.
+const MIN_SAMPLES_FOR_DEATHS: u64 = 4;
+
 /// Buckets of a histogram of times; see [`age_bucket`].
 pub const AGE_BUCKETS: usize = 40;
 
@@ -253,6 +257,7 @@ impl Sites {
             return;
         };
         if site.deaths.is_none()
+            && site.samples >= MIN_SAMPLES_FOR_DEATHS
             && super::self_bytes() < MAX_SELF_BYTES / 4
             && deaths.try_reserve(1).is_ok()
         {
