@@ -1,0 +1,125 @@
+//! Other threads, other intervals, one verdict.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use heapwatch::testing::{Scope, assert_no_growth};
+
+use crate::failure;
+
+/// A scope that counted its neighbours would make every test suite flaky.
+#[test]
+fn leaks_of_other_threads_do_not_count() {
+    let stop = AtomicBool::new(false);
+    thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::mem::forget(black_box(vec![0_u8; 200]));
+                    // Threads that they create do not count either.
+                    thread::spawn(|| std::mem::forget(black_box(vec![0_u8; 300])))
+                        .join()
+                        .unwrap();
+                }
+            });
+        }
+        for _ in 0..5 {
+            assert_no_growth(|| black_box(vec![0_u8; 100]).len(), 100);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Several scopes at once each count their own.
+#[test]
+fn scopes_do_not_mix() {
+    thread::scope(|threads| {
+        for leaked in [0_usize, 100, 0, 200, 0] {
+            threads.spawn(move || {
+                let assertion = || {
+                    assert_no_growth(
+                        || std::mem::forget(black_box(Vec::<u8>::with_capacity(leaked))),
+                        50,
+                    );
+                };
+                if leaked == 0 {
+                    assertion();
+                } else {
+                    let rate = format!("{leaked} B in 1 object an iteration");
+                    let message = failure(assertion);
+                    assert!(message.contains(&rate), "{message}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_same_each_time() {
+    let run = || {
+        let mut kept = Vec::new();
+        failure(|| {
+            assert_no_growth(
+                || {
+                    kept.push(format!("user {}", kept.len()));
+                    drop(black_box(vec![0_u8; 10 + kept.len() % 7]));
+                },
+                25,
+            );
+        })
+    };
+    let first = run();
+    for _ in 1..20 {
+        assert_eq!(run(), first);
+    }
+}
+
+/// The interval of the process is other tests' and the program's.
+#[test]
+fn the_interval_is_as_before() {
+    let interval = || heapwatch::snapshot().unwrap().info().interval_bytes;
+    let before = interval();
+    let scope = Scope::start();
+    assert_eq!(interval(), before);
+    drop(scope);
+    assert_eq!(interval(), before);
+}
+
+/// A panic inside of the closure ends the scope.
+#[test]
+fn a_panic_ends_the_scope() {
+    let message = failure(|| assert_no_growth(|| panic!("{}", "by itself"), 10));
+    assert_eq!(message, "by itself");
+    assert_no_growth(|| black_box(vec![1]).len(), 10);
+}
+
+#[test]
+fn scopes_do_not_nest() {
+    let _outer = Scope::start();
+    let message = failure(|| drop(Scope::start()));
+    assert!(
+        message.contains("in a heapwatch::testing scope already"),
+        "{message}"
+    );
+    let inherited = thread::spawn(|| failure(|| drop(Scope::start())))
+        .join()
+        .unwrap();
+    assert_eq!(inherited, message);
+}
+
+#[test]
+fn too_few_laps_are_refused() {
+    let mut scope = Scope::start();
+    (0..5).for_each(|_| {
+        std::mem::forget(black_box(Box::new(1)));
+        scope.lap();
+    });
+    let message = failure(|| scope.assert_no_growth());
+    assert!(
+        message.contains("needs at least 8 laps") && message.contains("has 5"),
+        "{message}"
+    );
+    let message = failure(|| assert_no_growth(|| (), 1));
+    assert!(message.contains("at least 2 iterations"), "{message}");
+}
