@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use crate::Error;
 use crate::record::scopes::{self, Opened};
+use crate::record::settle_deferred;
 
 use super::evidence::SiteKey;
 use super::{Snapshot, check_installed, muted, take};
@@ -47,6 +48,7 @@ impl Scope {
             bytes: level.bytes,
             objects: level.objects,
         };
+        settle_deferred();
         scopes::levels(self.opened.id)
             .into_iter()
             .map(level)
