@@ -34,6 +34,14 @@ pub(crate) fn take_back(before: Before) {
     set_slack(before.0);
 }
 
+/// Forgets a number that this process has from the one that started it. On the first thread, before
+/// there are others to inherit it.
+pub(crate) fn forget() {
+    if inherited().is_some() {
+        set_slack(USUAL);
+    }
+}
+
 /// The number that this thread was given, or inherited.
 pub(crate) fn inherited() -> Option<u32> {
     slack()?

@@ -67,6 +67,7 @@ fn start() {
     // After jemalloc has registered its own handlers, so that in a child it works before we do.
     region::warm_up();
     fork::watch();
+    inherit::forget();
     loss::prepare();
     live::prepare();
     sites::prepare();
@@ -78,14 +79,17 @@ fn start() {
 /// is to be sampled, if it is.
 pub(crate) fn due() -> Option<u32> {
     settle_deferred();
-    let interval = if !started() {
-        0
-    } else if scopes::current().is_some() {
+    let interval = if started() { interval_here() } else { 0 };
+    thread::expire(interval)
+}
+
+/// The interval that this thread draws with: in a scope every allocation is sampled.
+pub(crate) fn interval_here() -> u32 {
+    if scopes::current().is_some() {
         1
     } else {
         settings::interval()
-    };
-    thread::expire(interval)
+    }
 }
 
 /// Whether this thread's slow paths only tell the stacks that they see; see

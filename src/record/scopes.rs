@@ -116,7 +116,7 @@ pub(crate) fn open() -> Option<Opened> {
     drop(table);
     OPEN.fetch_add(1, Ordering::Relaxed);
     thread::join(Membership::In(id));
-    thread::redraw(1);
+    thread::redraw(super::interval_here());
     let before = inherit::give(id.0 % inherit::NUMBERS);
     Some(Opened { id, before })
 }
@@ -128,7 +128,7 @@ pub(crate) fn close(opened: &Opened) {
         inherit::take_back(before);
     }
     thread::join(Membership::None);
-    thread::redraw(super::settings::interval());
+    thread::redraw(super::interval_here());
     if let Some(scopes) = SCOPES.get() {
         let mut table = lock(scopes);
         table.open.retain(|open| open.id != opened.id);
