@@ -65,13 +65,14 @@
 //! # How it decides
 //!
 //! After each iteration it notes what is live at each call site. The iterations fall into windows,
-//! of which each ends at twice as many as the one before. A call site grows if its lowest level
-//! rises from each of the last three windows to the next, its highest rises in the last, and all of
-//! the last window lies above all of the first of the three. Hence
+//! of which each ends at twice as many as the one before. A call site grows if, over the last three
+//! windows, its lowest and its highest level rise by more from one to the next, and all of the last
+//! lies above all of the first. Hence
 //!
 //! - what is allocated once (lazy statics, thread-locals, tables that reach their size) is no
 //!   growth, however much it is, nor is a cache that is full before the last window begins,
-//! - a level that goes up and down is no growth,
+//! - a level that goes up and down is no growth, nor is one that rises ever less, such as buffers
+//!   that are as large as the largest input so far,
 //! - one `Vec`, `String` or `HashMap` that is replaced by a larger one ever more rarely *is* growth:
 //!   its size doubles whenever the number of iterations does.
 //!
@@ -87,8 +88,9 @@
 //!   single-threaded one.
 //! - Whose work it is that a thread does: a pool that is created inside of a scope belongs to the
 //!   scope, even if other tests use it, too. Create a pool that tests share before.
-//! - A leak that comes less than once in a quarter of all iterations, or a container with so much
-//!   spare room that it does not have to grow twice in the run: ask for more iterations.
+//! - A leak that comes less than once in an eighth of the run, or by chance and only a few times in
+//!   it, or a container with so much spare room that it does not double three times in the run:
+//!   ask for more iterations.
 //! - A leak that is smaller, over the whole run, than what the same call site goes up and down by.
 //! - Memory that is not the global allocator's: `mmap`, `malloc` from C.
 //! - What std's own capture of a test's output takes is left out: it grows with all that is printed.
@@ -102,8 +104,8 @@ use crate::snapshot::scope::{Level, Scope as Counted};
 
 use laps::{Amount, Laps};
 
-/// Runs `iteration` at least `iterations` times, at most four times as often, and panics if memory
-/// that it allocates grows from one to the next. The [module's documentation](self) says what is
+/// Runs `iteration` at least `iterations` times, at most about four times as often, and panics if
+/// memory that it allocates grows. The [module's documentation](self) says what is
 /// counted and how it is decided.
 ///
 /// At least 20 iterations are a good number; they should be so many that everything is warm when
@@ -175,6 +177,7 @@ impl Scope {
     /// # Panics
     ///
     /// If heapwatch is not the global allocator of this binary, or this thread is in a scope already.
+    #[must_use]
     #[track_caller]
     pub fn start() -> Scope {
         Scope::with_first(1)

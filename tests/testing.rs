@@ -2,10 +2,10 @@
 //! meanwhile. The tests run in parallel threads on purpose.
 
 mod testing {
-    pub mod innocent;
-    pub mod leaking;
-    pub mod message;
-    pub mod parallel;
+    mod innocent;
+    mod leaking;
+    mod message;
+    mod parallel;
 }
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -153,6 +153,22 @@ fn a_tokio_runtime() {
     );
 }
 
+/// A buffer as large as the largest input so far, which inputs of random size let rise ever less.
+#[test]
+fn high_water_marks() {
+    for seed in 0..20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut buffer: Vec<u8> = Vec::new();
+        assert_no_growth(
+            || {
+                buffer.clear();
+                buffer.reserve_exact(random.usize(1..10_000));
+            },
+            50,
+        );
+    }
+}
+
 /// What comes back from an iteration is not its own to keep.
 #[test]
 fn a_list_that_is_reallocated_within_bounds() {

@@ -172,6 +172,37 @@ fn the_interval_is_as_before() {
     assert_eq!(interval(), before);
 }
 
+/// A program that is started in a scope inherits the number of the scope, too; if it kept it, its
+/// own scopes would count all of its threads.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_started_inside_begins_anew() {
+    const CHILD: &str = "HEAPWATCH_TESTING_CHILD";
+    // SAFETY: reads a number of the calling thread.
+    let slack = || unsafe { libc::prctl(libc::PR_GET_TIMERSLACK, 0, 0, 0, 0) };
+    if std::env::var_os(CHILD).is_some() {
+        return assert_eq!(slack(), 50_000);
+    }
+    let scope = Scope::start();
+    assert_ne!(slack(), 50_000);
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "testing::parallel::a_program_started_inside_begins_anew",
+        ])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    drop(scope);
+    assert_eq!(slack(), 50_000);
+    assert!(
+        child.status.success(),
+        "{}",
+        String::from_utf8_lossy(&child.stdout)
+    );
+    assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
+}
+
 /// A panic inside of the closure ends the scope.
 #[test]
 fn a_panic_ends_the_scope() {
