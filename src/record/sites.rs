@@ -34,6 +34,10 @@ pub const AGE_BUCKETS: usize = 40;
 pub(crate) struct SiteId(u32);
 
 impl SiteId {
+    pub(crate) fn hash(self) -> u64 {
+        mix(u64::from(self.0))
+    }
+
     /// Its place in its shard.
     fn place(self) -> usize {
         self.0 as usize / SHARDS

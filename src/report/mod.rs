@@ -1,7 +1,7 @@
 //! What was found, as text, JSON and profiles: values in, bytes out.
 
 mod json;
-mod number;
+pub(crate) mod number;
 pub(crate) mod pprof;
 mod text;
 

@@ -13,7 +13,7 @@ use super::{Snapshot, take};
 
 /// Names a site within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SiteKey(SiteId);
+pub(crate) struct SiteKey(pub(super) SiteId);
 
 /// A site's counters at one tick.
 #[derive(Clone, Copy, Debug)]
