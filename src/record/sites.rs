@@ -29,6 +29,13 @@ pub const AGE_BUCKETS: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SiteId(u32);
 
+#[cfg(test)]
+impl SiteId {
+    pub(crate) const fn numbered(number: u32) -> Self {
+        SiteId(number)
+    }
+}
+
 impl SiteId {
     /// Its place in its shard.
     fn place(self) -> usize {
