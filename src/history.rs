@@ -210,5 +210,5 @@ impl SiteHistory {
 }
 
 #[cfg(test)]
-#[path = "history_tests.rs"]
+#[path = "history/tests.rs"]
 mod tests;

@@ -137,6 +137,10 @@ pub(crate) fn tick_seconds() -> f64 {
     settings::tick_ns() as f64 / 1e9
 }
 
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only the endpoint's settings have a tick")
+)]
 /// Changes the tick, in nanoseconds; deaths counted so far are forgotten if it is another.
 pub(crate) fn set_tick(tick_ns: u64) {
     if tick_ns != settings::tick_ns() {

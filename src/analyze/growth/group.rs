@@ -36,8 +36,8 @@ pub(crate) struct Group {
 }
 
 /// Judges all sites, and the groups of those that do not alarm by themselves. Each site is in one group
-/// of the answer: where some of a call site's stacks alarm, those alone; else all stacks of the call site;
-/// or, where only the sum of several call sites alarms, all of these.
+/// of the answer: those of a function that alarm alike, all stacks of a calm call site, or those that alarm
+/// only in sum.
 ///
 /// An alarm that is not significant among so many sites is withdrawn: its verdict becomes `TooEarly`.
 #[must_use]
@@ -86,7 +86,7 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
         .iter()
         .flat_map(|group| group.members.iter().copied())
         .collect();
-    for indices in by_key(members, 0) {
+    for indices in by_key(members, LEVELS - 1) {
         let mut rest = indices;
         rest.retain(|index| !grouped.contains(index));
         groups.extend(alone(members, &sites, rest, watch));
@@ -94,32 +94,39 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
     groups
 }
 
-/// The stacks of one call site of which some alarm by themselves, or of which there is only one.
+/// The stacks of one function that are in no group yet. Those that alarm alike are one mistake.
 fn alone<K>(
     members: &[Member<'_, K>],
     sites: &[Judgement],
     indices: Vec<usize>,
     watch: &Watch,
 ) -> Vec<Group> {
-    let (alarming, calm): (Vec<usize>, Vec<usize>) = indices
-        .into_iter()
-        .partition(|index| sites[*index].alarms());
+    let mut alike: BTreeMap<Verdict, Vec<usize>> = BTreeMap::new();
+    let mut groups = Vec::new();
     let one = |index: usize| Group {
         members: vec![index],
         judgement: sites[index].clone(),
     };
-    let mut groups: Vec<Group> = calm.into_iter().map(one).collect();
-    if alarming.len() > 1 {
-        let judgement = judge_sum(members, &alarming, watch);
-        if judgement.alarms() {
-            groups.push(Group {
-                members: alarming,
-                judgement,
-            });
-            return groups;
+    for index in indices {
+        if sites[index].alarms() {
+            alike.entry(sites[index].verdict).or_default().push(index);
+        } else {
+            groups.push(one(index));
         }
     }
-    groups.extend(alarming.into_iter().map(one));
+    for (verdict, members_alike) in alike {
+        if members_alike.len() > 1 {
+            let judgement = judge_sum(members, &members_alike, watch);
+            if judgement.verdict == verdict {
+                groups.push(Group {
+                    members: members_alike,
+                    judgement,
+                });
+                continue;
+            }
+        }
+        groups.extend(members_alike.into_iter().map(one));
+    }
     groups
 }
 
