@@ -52,8 +52,13 @@ impl Loss {
 
 static LOSSES: PerProcess<[AtomicU64; Loss::ALL.len()]> = PerProcess::new();
 
+/// Makes the counters, before there may be no memory for them.
+pub(crate) fn prepare() {
+    let _ = LOSSES.get_or_init(Default::default);
+}
+
 pub(crate) fn count(loss: Loss) {
-    // The counters are made on first use: muted, or that allocation would be counted here again.
+    // In a forked child the counters are made on first use: muted, or that allocation would be counted here again.
     let _muted = Muted::new();
     if let Some(losses) = LOSSES.get_or_init(Default::default) {
         // Relaxed: a statistic.

@@ -65,6 +65,7 @@ fn start() {
     // After jemalloc has registered its own handlers, so that in a child it works before we do.
     region::warm_up();
     fork::watch();
+    loss::prepare();
     live::prepare();
     sites::prepare();
     modules::load();
@@ -74,6 +75,7 @@ fn start() {
 /// Settles this thread's countdown after it ran out. Returns the interval at which the allocation
 /// is to be sampled, if it is.
 pub(crate) fn due() -> Option<u32> {
+    settle_deferred();
     let interval = if started() { settings::interval() } else { 0 };
     thread::expire(interval)
 }
@@ -122,6 +124,15 @@ pub(crate) fn allocated(address: usize, size: usize, interval: u32, mark: Mark) 
 pub(crate) fn take(address: usize) -> Option<LiveSample> {
     let _muted = Muted::new();
     live::take(address)
+}
+
+/// Settles and gives back the blocks that muted threads freed.
+pub(crate) fn settle_deferred() {
+    region::settle_deferred(|address| {
+        if let Some(sample) = take(address) {
+            freed(&sample);
+        }
+    });
 }
 
 /// Counts a taken sample as freed.

@@ -2,14 +2,14 @@
 //! allocator's own bookkeeping for it.
 //!
 //! It is filled by jemalloc arenas of our own, which get their memory through the extent hooks
-//! below: a bump pointer over the range. Whether a block was sampled is then one subtraction and
-//! one comparison against a read-only cache line, for any inner allocator.
+//! below: a bump pointer over the range. Whether a block was sampled is then a comparison of its
+//! address with a constant, for any inner allocator.
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
 use std::ffi::{c_uint, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use tikv_jemalloc_sys as jemalloc;
 
@@ -192,6 +192,47 @@ pub(crate) unsafe fn free(ptr: *mut u8) {
     // Past the thread cache: what lies there would be handed out again as an ordinary block.
     // SAFETY: the caller's promise.
     unsafe { jemalloc::dallocx(ptr.cast(), jemalloc::MALLOCX_TCACHE_NONE) }
+}
+
+/// Blocks whose free waits; each one's first word is the address of the next.
+static DEFERRED: AtomicPtr<usize> = AtomicPtr::new(ptr::null_mut());
+
+/// Keeps a block until [`settle_deferred`].
+///
+/// # Safety
+///
+/// As [`free`].
+pub(crate) unsafe fn defer(ptr: *mut u8) {
+    let block = ptr.cast::<usize>();
+    let mut next = DEFERRED.load(Ordering::Relaxed);
+    loop {
+        // SAFETY: the block is the caller's, and jemalloc's smallest have a word.
+        unsafe { block.write_unaligned(next as usize) };
+        // Release: who takes the block sees the next one's address in it.
+        match DEFERRED.compare_exchange_weak(next, block, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => next = now,
+        }
+    }
+}
+
+/// Gives the deferred blocks back, each after `settle` was called with its address.
+pub(crate) fn settle_deferred(settle: impl Fn(usize)) {
+    // Relaxed: a block that is missed now is there the next time.
+    if DEFERRED.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    // Acquire: pairs with the release in `defer`. All at once, so that no block can be taken out
+    // and come back between a look at it and an exchange.
+    let mut block = DEFERRED.swap(ptr::null_mut(), Ordering::Acquire);
+    while !block.is_null() {
+        // SAFETY: as `defer` left it; taken out by this thread alone.
+        let next = unsafe { block.read_unaligned() } as *mut usize;
+        settle(block as usize);
+        // SAFETY: the promise made to `defer`.
+        unsafe { free(block.cast()) };
+        block = next;
+    }
 }
 
 /// Resizes a block within the region; null if that cannot be, and then the block is as it was.

@@ -251,7 +251,8 @@ impl Sites {
         self.shards.get(id.0 as usize % SHARDS)
     }
 
-    /// Enters a death into the site's table, made if need be and if there is room for it.
+    /// Enters a death into the site's table, made if need be and if there is plenty of room: telling
+    /// more sites apart and keeping more samples come first.
     fn record_death(&self, shard: &mut Shard, place: usize, birth_ns: u64, now_ns: u64) {
         let before = shard.bytes();
         let Shard { sites, deaths, .. } = shard;
@@ -259,7 +260,7 @@ impl Sites {
             return;
         };
         if site.deaths.is_none()
-            && super::self_bytes() < MAX_SELF_BYTES
+            && super::self_bytes() < MAX_SELF_BYTES / 4
             && deaths.try_reserve(1).is_ok()
         {
             site.deaths = Some(deaths.len() as u32);

@@ -142,6 +142,11 @@ impl Drop for Muted {
     }
 }
 
+/// Whether this thread is muted.
+pub(crate) fn is_muted() -> bool {
+    THREAD.with(|thread| thread.mutes.get() > 0)
+}
+
 /// A small number for this thread, spread evenly: which arena and which caches it prefers.
 pub(crate) fn number() -> usize {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -200,7 +205,6 @@ pub(crate) fn counts_allocations() -> bool {
     THREAD.with(|thread| {
         let before = thread.left.replace(MUTED);
         drop(std::hint::black_box(Box::new(std::hint::black_box(0_u64))));
-        let counted = thread.left.replace(before) != MUTED;
-        counted
+        thread.left.replace(before) != MUTED
     })
 }

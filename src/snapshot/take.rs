@@ -21,6 +21,7 @@ pub(super) fn take() -> Snapshot {
 /// A snapshot, and the numbers of its sites in their order.
 pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
     modules::refresh();
+    record::settle_deferred();
     // Samples before sites: a sample that is read was counted at its site by the time that is.
     let now_ns = clock::now_ns();
     let ages = ages(&live::read(), now_ns);
