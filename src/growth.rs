@@ -88,11 +88,12 @@ pub(crate) fn current() -> Result<Arc<Report>, Error> {
 }
 
 fn judge() -> Result<Report, Error> {
+    // Before the evidence: what was born while it was gathered must not look like a pause after it.
+    let now = evidence::tick_now();
     let (snapshot, evidence) = evidence::with_evidence()?;
     let (series, started, sites_left_out) =
         history::read(|history| (history.series(), history.started(), history.left_out()))
             .unwrap_or_default();
-    let now = evidence::tick_now();
     let watched = Watched {
         watch: Watch {
             now,

@@ -46,6 +46,11 @@ pub struct Growth {
     /// Crate of `function`.
     #[serde(rename = "crate")]
     pub krate: String,
+    /// The type behind the bytes, such as `HashMap<u64, chat::Session>`, where the stack tells it.
+    #[serde(rename = "type")]
+    pub allocated_type: Option<String>,
+    /// What was spawned, where the objects are asynchronous tasks.
+    pub task: Option<String>,
     /// Growth; what it means where nothing grows is only that nothing was seen to.
     pub rate_bytes_per_second: Estimate,
     /// Allocated and not yet freed.
@@ -238,6 +243,8 @@ fn growth_of(
         own_function: own.map(|own| own.function.clone()),
         own_location: own.and_then(|own| own.location.clone()),
         krate: largest.name.krate.clone(),
+        allocated_type: largest.name.allocated_type(),
+        task: largest.name.task(),
         rate_bytes_per_second: judgement.rate,
         live_bytes: Estimate::bytes(&live, interval),
         live_objects: Estimate::objects(&live, &allocated, interval),

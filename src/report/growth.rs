@@ -136,6 +136,11 @@ impl fmt::Display for Growth {
         if let Some(own) = &self.own_function {
             write!(f, "\n  in {}", place(own, self.own_location.as_deref()))?;
         }
+        if let Some(task) = &self.task {
+            write!(f, "\n  tasks of {task}")?;
+        } else if let Some(ty) = &self.allocated_type {
+            write!(f, "\n  of type {ty}")?;
+        }
         write!(f, "\n  {}", self.evidence)?;
         if self.sites > 1 {
             write!(f, "\n  at {} stacks together", self.sites)?;

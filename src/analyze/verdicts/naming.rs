@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::analyze::{Caller, source, visible};
 use crate::snapshot::{Frame, Origin, Site, Snapshot};
+use crate::symbols::{allocated_type, spawned_task};
 
 /// One function of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,6 +56,16 @@ impl<'a> Name<'a> {
             frames,
             place: place.unwrap_or(0),
         }
+    }
+}
+
+impl Name<'_> {
+    pub(super) fn allocated_type(&self) -> Option<String> {
+        allocated_type(self.frames.iter().copied())
+    }
+
+    pub(super) fn task(&self) -> Option<String> {
+        spawned_task(self.frames.iter().copied())
     }
 }
 

@@ -170,6 +170,8 @@ fn a_verdict_serialises_to_the_agreed_fields() {
         "own_function",
         "own_location",
         "crate",
+        "type",
+        "task",
         "rate_bytes_per_second",
         "live_bytes",
         "live_objects",

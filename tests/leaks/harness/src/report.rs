@@ -27,12 +27,14 @@ pub fn run(args: &Args) -> ! {
     let mut due = args.every;
     while due <= args.seconds {
         thread::sleep(due.saturating_sub(started.elapsed()));
+        // First, so that what naming the call sites takes is in each report's RSS, the first one's too.
+        let verdicts = if args.plain { Vec::new() } else { verdicts() };
         let report = json!({
             "seconds": started.elapsed().as_secs_f64(),
             "beats": BEATS.load(Ordering::Relaxed),
             "grown_bytes": heap() as i64 - heap_at_start as i64,
             "rss_bytes": rss(),
-            "verdicts": if args.plain { Vec::new() } else { verdicts() },
+            "verdicts": verdicts,
         });
         println!("{report}");
         due += args.every;
