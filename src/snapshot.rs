@@ -7,6 +7,7 @@
 
 pub(crate) mod evidence;
 mod hash;
+pub(crate) mod scope;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;

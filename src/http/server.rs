@@ -22,10 +22,11 @@ use super::routes::MAX_HEAD;
 use super::service::{Patience, Service, WORK_THREADS};
 use crate::Error;
 use crate::config::Config;
+use crate::history;
 use crate::jemalloc::OwnArena;
 use crate::metrics::Source;
 use crate::process::own_cpu;
-use crate::snapshot;
+use crate::snapshot::{self, evidence};
 
 /// Connections that may be open at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -54,7 +55,8 @@ struct Thread {
     handle: JoinHandle<()>,
 }
 
-/// Starts the endpoint on `host:port`, with its own thread: metrics, profiles, and who holds memory.
+/// Starts the endpoint on `host:port`, with its own thread: metrics, profiles, who holds memory, and
+/// what grows, which is watched from then on.
 ///
 /// Port 0 picks a free one. `HEAPWATCH_TOKEN` sets a token that clients must present; for more
 /// settings see [`Config`].
@@ -75,7 +77,8 @@ struct Thread {
 ///
 /// [`Error::NotInstalled`] if heapwatch is not the global allocator, [`Error::Bind`] if the address
 /// is in use or cannot be had, [`Error::Config`] if it is no address, if other machines can reach
-/// it and there is no token, or if `HEAPWATCH_INTERVAL` or `HEAPWATCH_TOKEN` has an unusable value.
+/// it and there is no token, or if `HEAPWATCH_INTERVAL`, `HEAPWATCH_TICK` or
+/// `HEAPWATCH_TOKEN` has an unusable value.
 pub fn serve(addr: impl ToString) -> Result<Server, Error> {
     snapshot::muted(|| Config::new().addr(addr).serve())
 }
@@ -90,9 +93,21 @@ impl Config {
         snapshot::check_installed()?;
         snapshot::muted(|| {
             let config = self.checked(|name| std::env::var_os(name))?;
-            start(&config, Arc::new(crate::snapshot), Patience::default())
+            let server = start(&config, Arc::new(crate::snapshot), Patience::default())?;
+            watch_growth(&config)?;
+            Ok(server)
         })
     }
+}
+
+fn watch_growth(config: &Config) -> Result<(), Error> {
+    if let Some(tick) = config.tick {
+        snapshot::muted(|| evidence::set_tick(tick.as_nanos() as u64));
+    }
+    if let Some(time) = config.min_watch {
+        history::set_min_watch(time);
+    }
+    crate::watch()
 }
 
 pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Result<Server, Error> {

@@ -109,7 +109,7 @@ impl Service {
         let (seconds, work) = match answer {
             Answer::Reply(reply) => return reply,
             Answer::Profile(query) => (query.seconds.unwrap_or(0), answer),
-            Answer::Metrics(_) | Answer::Top(_) => (0, answer),
+            Answer::Metrics(_) | Answer::Top(_) | Answer::Growth(_) => (0, answer),
         };
         let patience = self.patience.request + Duration::from_secs(seconds.into());
         slot.busy(patience + self.patience.read);
@@ -131,6 +131,7 @@ impl Service {
                 let top = move || Ok(answers::top(&take(&source)?, query));
                 on_lane(&self.reports, top).await
             }
+            Answer::Growth(format) => on_lane(&self.reports, move || answers::growth(format)).await,
             Answer::Profile(query) => self.profile(query).await,
         }
     }

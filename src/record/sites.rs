@@ -33,7 +33,18 @@ pub const AGE_BUCKETS: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SiteId(u32);
 
+#[cfg(test)]
 impl SiteId {
+    pub(crate) const fn numbered(number: u32) -> Self {
+        SiteId(number)
+    }
+}
+
+impl SiteId {
+    pub(crate) fn hash(self) -> u64 {
+        mix(u64::from(self.0))
+    }
+
     /// Its place in its shard.
     fn place(self) -> usize {
         self.0 as usize / SHARDS

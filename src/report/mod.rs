@@ -1,7 +1,8 @@
 //! What was found, as text, JSON and profiles: values in, bytes out.
 
+mod growth;
 mod json;
-mod number;
+pub(crate) mod number;
 pub(crate) mod pprof;
 mod text;
 

@@ -12,7 +12,7 @@ use crate::record::sum::Sum;
 use crate::record::{self, clock, modules, settings};
 
 use super::hash::NumberMap;
-use super::{Dropped, Info, Location, Module, Site, Snapshot, Totals};
+use super::{Dropped, Info, Location, Module, Site, Snapshot, Totals, evidence};
 
 pub(super) fn take() -> Snapshot {
     take_with_ids().0
@@ -174,7 +174,7 @@ fn info(now_ns: u64, samples: u64) -> Info {
         samples,
         dropped,
         notes: notes(),
-        self_bytes: record::self_bytes() as u64,
+        self_bytes: (record::self_bytes() + evidence::history_bytes()) as u64,
         pid: std::process::id(),
         profile_id: profile_id(now_ns),
     }
