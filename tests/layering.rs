@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["symbols"],
     &["analyze"],
     &["report"],
-    &["history"],
+    &["history", "growth"],
     &["metrics"],
     &["http"],
     &["testing"],

@@ -48,6 +48,8 @@ pub(super) enum Answer {
     Metrics(Exposition),
     /// A table of a snapshot.
     Top(TopQuery),
+    /// The verdicts on growth.
+    Growth(Format),
     /// A profile of a snapshot, or of what changed between two.
     Profile(ProfileQuery),
 }
@@ -113,6 +115,7 @@ enum Page {
     Heap,
     Allocs,
     Top,
+    Growth,
 }
 
 impl Page {
@@ -124,6 +127,7 @@ impl Page {
             "/debug/pprof/heap" => Page::Heap,
             "/debug/pprof/allocs" => Page::Allocs,
             "/heap/top" => Page::Top,
+            "/heap/growth" => Page::Growth,
             _ => return None,
         })
     }
@@ -157,6 +161,10 @@ fn try_route(request: &Request<'_>, policy: &Policy) -> Result<Answer, Reply> {
         Page::Heap => profile(query, false),
         Page::Allocs => profile(query, true),
         Page::Top => top(query),
+        Page::Growth => {
+            let query = Query::parse(query, &["format"])?;
+            Ok(Answer::Growth(query.choice("format", Format::Text)?))
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use super::guard::Policy;
 use super::reply::Reply;
 use super::routes::{Answer, MAX_BODY, ProfileQuery, Request, route};
 use crate::Error;
+use crate::jemalloc::OwnArena;
 use crate::metrics::{Collector, Exposition, Source, render};
 use crate::process::own_cpu;
 use crate::snapshot;
@@ -108,7 +109,7 @@ impl Service {
         let (seconds, work) = match answer {
             Answer::Reply(reply) => return reply,
             Answer::Profile(query) => (query.seconds.unwrap_or(0), answer),
-            Answer::Metrics(_) | Answer::Top(_) => (0, answer),
+            Answer::Metrics(_) | Answer::Top(_) | Answer::Growth(_) => (0, answer),
         };
         let patience = self.patience.request + Duration::from_secs(seconds.into());
         slot.busy(patience + self.patience.read);
@@ -130,6 +131,7 @@ impl Service {
                 let top = move || Ok(answers::top(&take(&source)?, query));
                 on_lane(&self.reports, top).await
             }
+            Answer::Growth(format) => on_lane(&self.reports, move || answers::growth(format)).await,
             Answer::Profile(query) => self.profile(query).await,
         }
     }
@@ -191,6 +193,10 @@ async fn on_lane<T: Send + 'static>(
         let _permit = permit;
         snapshot::muted(|| {
             let result = work();
+            // What a report needs for a moment may be more than the application has.
+            if let Some(arena) = OwnArena::get() {
+                arena.give_back();
+            }
             own_cpu::charge();
             result
         })

@@ -22,12 +22,23 @@ use super::sum::Sum;
 
 const SHARDS: usize = 64;
 
+/// A site's deaths are kept from this many samples on: nothing is said of fewer, and most sites
+/// never have more.
+const MIN_SAMPLES_FOR_DEATHS: u64 = 4;
+
 /// Buckets of a histogram of times; see [`age_bucket`].
 pub const AGE_BUCKETS: usize = 40;
 
 /// A site's number: its place in a shard times the number of shards, plus the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SiteId(u32);
+
+#[cfg(test)]
+impl SiteId {
+    pub(crate) const fn numbered(number: u32) -> Self {
+        SiteId(number)
+    }
+}
 
 impl SiteId {
     pub(crate) fn hash(self) -> u64 {
@@ -257,6 +268,7 @@ impl Sites {
             return;
         };
         if site.deaths.is_none()
+            && site.samples >= MIN_SAMPLES_FOR_DEATHS
             && super::self_bytes() < MAX_SELF_BYTES / 4
             && deaths.try_reserve(1).is_ok()
         {
