@@ -323,7 +323,7 @@ pub fn set_interval(bytes: u64) -> Result<(), Error> {
         return Err(Error::NotInstalled);
     }
     settings::set_interval(interval);
-    thread::redraw(interval);
+    thread::redraw(record::interval_here());
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod record;
 pub mod report;
 pub mod snapshot;
 mod symbols;
+pub mod testing;
 
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]

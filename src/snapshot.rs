@@ -6,6 +6,8 @@
 //! those to [`Module`]s. Names are found once, on first use, and kept with the snapshot.
 
 pub(crate) mod evidence;
+mod hash;
+pub(crate) mod scope;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;

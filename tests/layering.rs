@@ -30,6 +30,7 @@ const UNSAFE: &[&str] = &[
     "alloc/jemalloc.rs",
     "record/caches.rs",
     "record/fork.rs",
+    "record/inherit.rs",
     "record/memory.rs",
     "record/modules.rs",
     "record/region.rs",

@@ -26,9 +26,9 @@ pub(crate) fn serve(addr: SocketAddr) -> Result<Endpoint, Error> {
     Config::new().addr(addr).tick(TICK).serve().map(Endpoint)
 }
 
-/// The table that `/heap/top` answers.
+/// The table that `/heap/top?by=function` answers: stacks that end in one function are one row.
 pub(crate) fn top() -> Result<String, Error> {
-    Ok(heapwatch::snapshot()?.top(By::Site).to_string())
+    Ok(heapwatch::snapshot()?.top(By::Function).to_string())
 }
 
 /// What `/heap/growth` answers, and what it comes to.

@@ -17,8 +17,6 @@ mod service;
 #[cfg(test)]
 mod bounds_tests;
 #[cfg(test)]
-mod prometheus_tests;
-#[cfg(test)]
 mod test_case;
 #[cfg(test)]
 mod test_client;

@@ -19,6 +19,7 @@ use super::guard::Policy;
 use super::reply::Reply;
 use super::routes::{Answer, MAX_BODY, ProfileQuery, Request, route};
 use crate::Error;
+use crate::jemalloc::OwnArena;
 use crate::metrics::{Collector, Exposition, Source, render};
 use crate::process::own_cpu;
 use crate::snapshot;
@@ -192,6 +193,10 @@ async fn on_lane<T: Send + 'static>(
         let _permit = permit;
         snapshot::muted(|| {
             let result = work();
+            // What a report needs for a moment may be more than the application has.
+            if let Some(arena) = OwnArena::get() {
+                arena.give_back();
+            }
             own_cpu::charge();
             result
         })

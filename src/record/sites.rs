@@ -22,6 +22,10 @@ use super::sum::Sum;
 
 const SHARDS: usize = 64;
 
+/// A site's deaths are kept from this many samples on: nothing is said of fewer, and most sites
+/// never have more.
+const MIN_SAMPLES_FOR_DEATHS: u64 = 4;
+
 /// Buckets of a histogram of times; see [`age_bucket`].
 pub const AGE_BUCKETS: usize = 40;
 
@@ -37,6 +41,10 @@ impl SiteId {
 }
 
 impl SiteId {
+    pub(crate) fn hash(self) -> u64 {
+        mix(u64::from(self.0))
+    }
+
     /// Its place in its shard.
     fn place(self) -> usize {
         self.0 as usize / SHARDS
@@ -260,6 +268,7 @@ impl Sites {
             return;
         };
         if site.deaths.is_none()
+            && site.samples >= MIN_SAMPLES_FOR_DEATHS
             && super::self_bytes() < MAX_SELF_BYTES / 4
             && deaths.try_reserve(1).is_ok()
         {

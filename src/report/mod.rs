@@ -2,7 +2,7 @@
 
 mod growth;
 mod json;
-mod number;
+pub(crate) mod number;
 pub(crate) mod pprof;
 mod text;
 

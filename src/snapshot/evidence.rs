@@ -17,7 +17,7 @@ static HISTORY_BYTES: PerProcess<AtomicUsize> = PerProcess::new();
 
 /// Names a site within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SiteKey(SiteId);
+pub(crate) struct SiteKey(pub(super) SiteId);
 
 #[cfg(test)]
 impl SiteKey {

@@ -1,6 +1,5 @@
 //! Copies `record`'s tables into a snapshot.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
@@ -12,6 +11,7 @@ use crate::record::sites::{self, AGE_BUCKETS, OVERFLOW, SiteId};
 use crate::record::sum::Sum;
 use crate::record::{self, clock, modules, settings};
 
+use super::hash::NumberMap;
 use super::{Dropped, Info, Location, Module, Site, Snapshot, Totals, evidence};
 
 pub(super) fn take() -> Snapshot {
@@ -46,8 +46,8 @@ pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
 type Ages = [u32; AGE_BUCKETS];
 
 /// Histograms of the ages of live samples, by site.
-fn ages(samples: &[LiveSample], now_ns: u64) -> HashMap<SiteId, Ages> {
-    let mut ages = HashMap::new();
+fn ages(samples: &[LiveSample], now_ns: u64) -> NumberMap<SiteId, Ages> {
+    let mut ages = NumberMap::default();
     for sample in samples {
         let buckets: &mut Ages = ages.entry(sample.site).or_insert([0; AGE_BUCKETS]);
         buckets[sites::age_bucket(now_ns.saturating_sub(sample.birth_ns))] += 1;
@@ -62,7 +62,7 @@ struct Locations<'a> {
     module_keys: Vec<u64>,
     list: Vec<Location>,
     /// Place in `list` and part of the site id, by address.
-    known: HashMap<usize, (u32, u64)>,
+    known: NumberMap<usize, (u32, u64)>,
 }
 
 impl<'a> Locations<'a> {
@@ -80,7 +80,7 @@ impl<'a> Locations<'a> {
             modules,
             module_keys: modules.iter().map(key).collect(),
             list: Vec::new(),
-            known: HashMap::new(),
+            known: NumberMap::default(),
         }
     }
 
