@@ -1,5 +1,6 @@
 //! What was found, as text, JSON and profiles: values in, bytes out.
 
+mod file;
 mod json;
 mod number;
 pub(crate) mod pprof;

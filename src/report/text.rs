@@ -91,6 +91,9 @@ fn header(f: &mut fmt::Formatter<'_>, info: &Info, total: &Amounts) -> fmt::Resu
 }
 
 fn sampling(info: &Info) -> String {
+    if !info.error_bars {
+        return "another tool's profile".to_owned();
+    }
     match info.interval_bytes {
         0 => "sampling is off".to_owned(),
         1 => "every allocation counted".to_owned(),
@@ -100,6 +103,9 @@ fn sampling(info: &Info) -> String {
 
 /// What the numbers cannot tell, in a sentence.
 pub(super) fn unseen(info: &Info) -> String {
+    if !info.error_bars {
+        return "this profile does not tell how far its numbers may be off".to_owned();
+    }
     match info.largest_interval_bytes {
         0 => "nothing was sampled, so nothing is known".to_owned(),
         1 => "all numbers are exact".to_owned(),

@@ -12,7 +12,7 @@ use crate::record::sites::{self, AGE_BUCKETS, OVERFLOW, SiteId};
 use crate::record::sum::Sum;
 use crate::record::{self, clock, modules, settings};
 
-use super::{Dropped, Info, Location, Module, Site, Snapshot, Totals};
+use super::{Dropped, Facts, Info, Location, Module, Site, Snapshot, Totals};
 
 pub(super) fn take() -> Snapshot {
     take_with_ids().0
@@ -161,7 +161,7 @@ fn info(now_ns: u64, samples: u64) -> Info {
         .into_iter()
         .filter(|loss| loss.loses_bytes() && loss::counted(*loss) > 0)
         .map(|loss| Dropped {
-            reason: loss.name(),
+            reason: loss.name().into(),
             samples: loss::counted(loss),
         })
         .collect();
@@ -176,6 +176,8 @@ fn info(now_ns: u64, samples: u64) -> Info {
         self_bytes: record::self_bytes() as u64,
         pid: std::process::id(),
         profile_id: profile_id(now_ns),
+        error_bars: true,
+        process: Facts::read(),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{AGE_BUCKETS, Dropped, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals};
+use super::{
+    AGE_BUCKETS, Dropped, Facts, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals,
+};
 
 pub(crate) const INTERVAL: u64 = 512 * 1024;
 
@@ -29,6 +31,8 @@ impl Builder {
                 self_bytes: 1 << 20,
                 pid: 4242,
                 profile_id: 0x1234,
+                error_bars: true,
+                process: Facts::default(),
             },
             modules: Vec::new(),
             locations: Vec::new(),
@@ -172,7 +176,7 @@ pub(crate) fn sample() -> Snapshot {
         .module("/usr/lib/libsqlite3.so.0", 0x7000_0000, 0x7004_0000, None)
         .info(|info| {
             info.dropped = vec![Dropped {
-                reason: "region_full",
+                reason: "region_full".into(),
                 samples: 12,
             }];
             info.notes = vec!["The stacks of 3 samples were cut at 128 frames.".to_owned()];
