@@ -139,26 +139,35 @@ fn peak_kib() -> u64 {
 #[test]
 fn hostile_files_take_bounded_memory() {
     let before = peak_kib();
-    let bomb = |prefix: &str, unit: &str, times: usize| {
+    let bomb = |prefix: &str, unit: &str, times: usize, suffix: &str| {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         gzip.write_all(prefix.as_bytes()).unwrap();
         let chunk = unit.repeat(1 << 16);
         (0..times).for_each(|_| gzip.write_all(chunk.as_bytes()).unwrap());
+        gzip.write_all(suffix.as_bytes()).unwrap();
         gzip.finish().unwrap()
     };
     let head = r#"{"format":"heapwatch-snapshot","version":1,"#;
     let nested = format!("{head}\"x\":{}", "[".repeat(1 << 20));
     assert!(refused(nested.as_bytes()).contains("cut off"));
     // 512 MiB unpacked each.
-    assert!(refused(&bomb(&format!("{head}\"x\":\""), "aaaaaaaa", 1024)).contains("256 MiB"));
-    assert!(refused(&bomb("\n", "\0\0\0\0\0\0\0\0", 1024)).contains("128 MiB"));
+    assert!(
+        refused(&bomb(&format!("{head}\"x\":\""), "aaaaaaaa", 1024, "\"}")).contains("256 MiB")
+    );
+    assert!(refused(&bomb("\n", "\0\0\0\0\0\0\0\0", 1024, "")).contains("128 MiB"));
     let frames = bomb(
         &format!("{head}\"frames\":["),
         r#"{"function":"","origin":"std","inlined":true},"#,
         32,
+        "{}]}",
     );
     assert!(refused(&frames).contains("1048576"));
-    let notes = bomb(&format!("{head}\"info\":{{\"notes\":["), "\"\",", 64);
+    let notes = bomb(
+        &format!("{head}\"info\":{{\"notes\":["),
+        "\"\",",
+        64,
+        "0]}}",
+    );
     assert!(refused(&notes).contains("100 items"));
     assert!(refused(&vec![7; 200 << 20]).contains("128 MiB"));
     let grown = peak_kib().saturating_sub(before) >> 10;
