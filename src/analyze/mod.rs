@@ -4,12 +4,14 @@
 
 mod caller;
 mod choice;
+mod diff;
 mod estimate;
 mod top;
 mod whole;
 
 pub(crate) use caller::{Caller, pseudo_function, source, visible};
 pub use choice::{By, Sort};
+pub use diff::{Change, Diff};
 pub use estimate::Estimate;
 pub use top::{Amounts, Row, Top};
 pub(crate) use whole::{Carry, whole_sites};

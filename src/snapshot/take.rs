@@ -124,7 +124,7 @@ impl<'a> Locations<'a> {
     }
 }
 
-fn totals(sum: &Sum) -> Totals {
+pub(super) fn totals(sum: &Sum) -> Totals {
     Totals {
         objects: sum.objects(),
         bytes: sum.bytes(),
