@@ -212,3 +212,128 @@ pub(super) fn flamegraph(query: Option<&str>) -> Result<Answer, Reply> {
         svg,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_case::*;
+    use super::*;
+
+    /// Every way to ask wrongly, with what the answer must say.
+    #[test]
+    fn what_is_asked_wrongly_is_refused() {
+        let long = format!("/heap/snapshots/{}", "a".repeat(65));
+        for (method, target, status, said) in [
+            ("GET", "/heap/snapshots?name=a", 400, "there are none here"),
+            (
+                "POST",
+                "/heap/snapshots?name=",
+                400,
+                "1 to 64 of A-Z a-z 0-9",
+            ),
+            ("POST", "/heap/snapshots?name=now", 400, "is not now"),
+            ("POST", "/heap/snapshots?name=a%2Fb", 400, "1 to 64"),
+            ("POST", "/heap/snapshots?name=%C3%A4", 400, "1 to 64"),
+            ("POST", "/heap/snapshots?id=a", 400, "there are name"),
+            ("PUT", "/heap/snapshots", 405, "GET, HEAD or POST"),
+            ("POST", "/heap/snapshots/a", 405, "GET, HEAD or DELETE"),
+            ("GET", "/heap/snapshots/", 400, "1 to 64"),
+            ("GET", "/heap/snapshots/a/b", 400, "1 to 64"),
+            ("DELETE", "/heap/snapshots/..%2f", 400, "1 to 64"),
+            ("GET", long.as_str(), 400, "1 to 64"),
+            ("DELETE", "/heap/snapshots", 405, "GET, HEAD or POST"),
+            ("GET", "/heap/snapshotsx", 404, "no such page"),
+            ("GET", "/heap/diff", 400, "from must name a kept snapshot"),
+            ("GET", "/heap/diff?from=a%20b", 400, "1 to 64"),
+            ("GET", "/heap/diff?from=a&to=", 400, "1 to 64"),
+            (
+                "GET",
+                "/heap/diff?from=a&by=module",
+                400,
+                "site, function, crate",
+            ),
+            (
+                "GET",
+                "/heap/diff?from=a&format=xml",
+                400,
+                "text, json, pprof, folded, svg",
+            ),
+            ("GET", "/heap/diff?from=a&n=0", 400, "from 1 to 10000"),
+            ("POST", "/heap/diff?from=a", 405, "GET or HEAD"),
+            ("GET", "/heap/flamegraph?format=png", 400, "svg, folded"),
+            (
+                "GET",
+                "/heap/flamegraph?sample=freed",
+                400,
+                "live, allocated",
+            ),
+            (
+                "GET",
+                "/heap/flamegraph?sample=allocated&diff_from=a",
+                400,
+                "exclude each other",
+            ),
+            ("GET", "/heap/flamegraph?diff_from=", 400, "1 to 64"),
+        ] {
+            let (found, text) = get(target).method(method).outcome();
+            assert_eq!(found, status, "{method} {target}: {text}");
+            assert!(text.contains(said), "{method} {target}: {text}");
+            assert_eq!(text.matches('\n').count(), 1, "{target}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_rightly_is_understood() {
+        let name = |text: &str| -> Name { text.parse().unwrap() };
+        let longest = "a.B_9-".repeat(10) + "1234";
+        for (method, target, expected) in [
+            ("GET", "/heap/snapshots", SnapshotsQuery::List),
+            ("HEAD", "/heap/snapshots", SnapshotsQuery::List),
+            ("POST", "/heap/snapshots", SnapshotsQuery::Take(None)),
+            (
+                "POST",
+                "/heap/snapshots?name=a",
+                SnapshotsQuery::Take(Some(name("a"))),
+            ),
+            (
+                "GET",
+                "/heap/snapshots/..",
+                SnapshotsQuery::Fetch(name("..")),
+            ),
+            (
+                "DELETE",
+                &format!("/heap/snapshots/{longest}"),
+                SnapshotsQuery::Delete(name(&longest)),
+            ),
+        ] {
+            match get(target).method(method).answer() {
+                Answer::Snapshots(found) => assert_eq!(found, expected, "{target}"),
+                other => panic!("{target}: {other:?}"),
+            }
+        }
+        match get("/heap/diff?from=a&to=now&by=crate&format=svg&n=3").answer() {
+            Answer::Diff(query) => assert_eq!(
+                query,
+                DiffQuery {
+                    from: Moment::Kept(name("a")),
+                    to: Moment::Now,
+                    by: By::Crate,
+                    rows: 3,
+                    format: DiffFormat::Svg,
+                }
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A page elsewhere must not take or delete snapshots with its visitor's browser.
+    #[test]
+    fn foreign_origins_change_nothing() {
+        for (method, target) in [("POST", "/heap/snapshots"), ("DELETE", "/heap/snapshots/a")] {
+            let case = get(target).method(method);
+            assert_eq!(case.header("origin", "http://evil.example").status(), 403);
+            let case = get(target).method(method);
+            assert_eq!(case.header("origin", "http://127.0.0.1:6790").status(), 200);
+            assert_eq!(get(target).method(method).token("secret").status(), 401);
+        }
+    }
+}

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::answers::failure;
 use super::reply::{JSON, PROTOBUF_GZIP, Reply};
 use super::snapshot_routes::{Moment, Name, SNAPSHOTS, SnapshotsQuery};
+use crate::report::{By, Estimate};
 use crate::snapshot::Snapshot;
 
 const MAX_KEPT: usize = 32;
@@ -35,7 +36,7 @@ struct Kept {
     name: String,
     named: bool,
     taken_seconds: f64,
-    live_bytes: f64,
+    live_bytes: Estimate,
     /// Who reads it keeps it, also if it is deleted meanwhile.
     file: Bytes,
 }
@@ -52,8 +53,7 @@ struct Line<'l> {
     name: &'l str,
     named: bool,
     taken_seconds: f64,
-    /// An estimate without its interval, to tell one from the other.
-    live_bytes: f64,
+    live_bytes: Estimate,
     file_bytes: usize,
 }
 
@@ -120,7 +120,7 @@ impl Store {
         shelf.kept.push(Kept {
             named: name.is_some(),
             taken_seconds: taken.unwrap_or_default().as_millis() as f64 / 1e3,
-            live_bytes: snapshot.live().bytes.round(),
+            live_bytes: snapshot.top(By::Site).total().live_bytes,
             file: file.into(),
             name: name_text.clone(),
         });
@@ -208,3 +208,7 @@ fn unknown(name: &Name) -> Reply {
 fn conflict(line: String) -> Reply {
     Reply::error(StatusCode::CONFLICT, line)
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
