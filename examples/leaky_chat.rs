@@ -69,6 +69,8 @@ struct Session {
 }
 
 impl Session {
+    /// Not inlined, because line tables know the type of a method only where it is not.
+    #[inline(never)]
     fn new(id: u64, name: &str, room: Arc<Room>) -> Session {
         Session {
             id,

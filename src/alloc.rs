@@ -162,6 +162,12 @@ impl<A: GlobalAlloc> Alloc<A> {
             // SAFETY: the caller's promise; the block is the inner's.
             return unsafe { self.inner.dealloc(ptr, layout) };
         }
+        if thread::is_muted() {
+            // Maybe an inner allocator drops something of its own while a table grows: the locks
+            // that settling takes may be this thread's.
+            // SAFETY: the caller's promise; the block is in the region.
+            return unsafe { region::defer(ptr) };
+        }
         if let Some(sample) = record::take(ptr as usize) {
             record::freed(&sample);
         }
@@ -276,7 +282,9 @@ unsafe fn realloc_within(
     // SAFETY: the caller's promise.
     let block = unsafe { region::reallocate(ptr, layout.align(), new_size) };
     if block.is_null() {
-        old.map(record::put_back);
+        if let Some(old) = old {
+            record::put_back(old);
+        }
         return block;
     }
     if let Some(old) = old {
@@ -315,7 +323,7 @@ pub fn set_interval(bytes: u64) -> Result<(), Error> {
         return Err(Error::NotInstalled);
     }
     settings::set_interval(interval);
-    thread::redraw(interval);
+    thread::redraw(record::interval_here());
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use std::io;
 pub enum Error {
     /// heapwatch is not this program's global allocator, so there is nothing to report.
     NotInstalled,
+    /// Nothing watches growth in this process, so nothing can be said of it.
+    NotWatched,
     /// A setting is outside of what is possible; the text names it and the possible values.
     Config(String),
     /// The endpoint could not listen on its address.
@@ -30,6 +32,10 @@ impl fmt::Display for Error {
             Error::NotInstalled => f.write_str(
                 "heapwatch is not the global allocator of this program; add \
                  `#[global_allocator] static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();`",
+            ),
+            Error::NotWatched => f.write_str(
+                "nothing watches growth in this process; call heapwatch::watch() early in main, or \
+                 start the endpoint with heapwatch::serve",
             ),
             Error::Config(text) | Error::Format(text) => f.write_str(text),
             Error::Bind { addr, source } => {

@@ -1,6 +1,8 @@
 //! What jemalloc says of itself, whatever the inner allocator is: sampled blocks are always its.
 
-use tikv_jemalloc_ctl::{Result, epoch, stats};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tikv_jemalloc_ctl::{Access, AsName, Result, epoch, stats};
 
 /// jemalloc's own totals, in bytes; each contains the ones before it, except `metadata` and
 /// `retained`.
@@ -44,6 +46,56 @@ fn read() -> Result<Jemalloc> {
         // mallctl `stats.retained`
         retained_bytes: stats::retained::read()? as u64,
     })
+}
+
+/// An arena for heapwatch's own work, so that what a report needed can be given back at once and
+/// without touching the application's pages.
+///
+/// It holds what threads allocate that [enter](OwnArena::enter)ed it, as far as the program's
+/// allocator is jemalloc; where it is another, all of this has no effect.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnArena(u32);
+
+/// How long jemalloc keeps pages before it gives them back, unless told otherwise.
+const DECAY_MS: isize = 10_000;
+
+impl OwnArena {
+    /// The process's one arena; none where jemalloc has no more.
+    pub(crate) fn get() -> Option<OwnArena> {
+        /// Until there is one it is 0, which is always the application's.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        // Relaxed: nothing else is read by it.
+        match NUMBER.load(Ordering::Relaxed) {
+            0 => {}
+            number => return Some(OwnArena(number)),
+        }
+        // mallctl `arenas.create`: makes an arena and tells its number.
+        let made = b"arenas.create\0".name().read().ok()?;
+        let first = NUMBER.compare_exchange(0, made, Ordering::Relaxed, Ordering::Relaxed);
+        Some(OwnArena(first.err().unwrap_or(made)))
+    }
+
+    /// Lets the current thread allocate here from now on.
+    pub(crate) fn enter(self) {
+        // mallctl `thread.arena`: the arena that this thread allocates from. If it fails, the
+        // thread shares the application's.
+        let _ = b"thread.arena\0".name().write(self.0);
+    }
+
+    /// Gives all free pages back to the system, those in the current thread's cache included.
+    pub(crate) fn give_back(self) {
+        // mallctl `thread.tcache.enabled`: switching the thread's cache off empties it.
+        let cache = b"thread.tcache.enabled\0".name();
+        if cache.write(false).is_ok() {
+            let _ = cache.write(true);
+        }
+        // mallctl `arena.<i>.dirty_decay_ms`: at 0, free pages are given back at once.
+        let name = format!("arena.{}.dirty_decay_ms\0", self.0);
+        let decay = name.as_bytes().name();
+        if decay.write(0_isize).is_ok() {
+            let _ = decay.write(DECAY_MS);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ pub(crate) type Source = Arc<dyn Fn() -> Result<Snapshot, Error> + Send + Sync>;
 
 /// All metrics of heapwatch, for a registry of your own.
 ///
-/// Each scrape takes a snapshot. Names of call sites are looked up when a site first becomes one of
+/// Each scrape takes a snapshot. What grows is among the metrics where growth is watched, by
+/// [`watch`](crate::watch()) or [`serve`](crate::serve). Names of call sites are looked up when a site first becomes one of
 /// the twenty that are shown, and kept while it is.
 ///
 /// ```
@@ -95,6 +96,9 @@ impl Collector {
         if let Ok(snapshot) = (self.source)() {
             let sites = self.site_series(&snapshot);
             families.extend(families::heap(&snapshot, sites, own_cpu::seconds()));
+        }
+        if let Ok(report) = crate::growth::current() {
+            families.extend(families::growth(&report));
         }
         families.extend(Jemalloc::read().iter().flat_map(families::jemalloc));
         families.extend(MemoryLimit::read().iter().flat_map(families::memory_limit));

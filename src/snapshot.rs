@@ -7,6 +7,8 @@
 
 pub(crate) mod evidence;
 mod facts;
+mod hash;
+pub(crate) mod scope;
 pub(crate) mod serial;
 mod take;
 #[cfg(test)]

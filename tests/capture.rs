@@ -255,7 +255,8 @@ fn build_library(name: &str, padding: usize) -> std::path::PathBuf {
     );
     std::fs::write(&source, code).unwrap();
     let status = std::process::Command::new("cc")
-        .args(["-O2", "-shared", "-fPIC", "-fomit-frame-pointer", "-o"])
+        .args(["-O2", "-shared", "-fPIC", "-fomit-frame-pointer"])
+        .args(["-Wl,--build-id=none", "-o"])
         .args([&object, &source])
         .status()
         .unwrap();
@@ -328,6 +329,7 @@ fn through_code_at_the_place_of_unloaded_code() {
             library.close();
         }
     }
+    // The last one known there was the other; without a build id they look alike from afar.
     let library = Library::open(&second);
     let _ = heapwatch::snapshot().unwrap();
     library
@@ -336,6 +338,7 @@ fn through_code_at_the_place_of_unloaded_code() {
         .unwrap()
         .check("after a snapshot");
     library.close();
+    let _ = heapwatch::snapshot().unwrap();
 }
 
 /// Coroutines: another stack, of which only the kernel knows what can be read. Beyond its first
@@ -395,4 +398,55 @@ fn on_a_context_of_libc() {
     }
     let seen = SEEN.lock().unwrap().take().unwrap();
     seen.check_start("makecontext", 6);
+}
+
+extern "C" fn plugin_thread(handle: *mut c_void) -> *mut c_void {
+    // SAFETY: as in `Library::call`.
+    unsafe {
+        let function = libc::dlsym(handle, c"small_plugin".as_ptr());
+        let function: extern "C" fn(extern "C" fn()) -> c_int = std::mem::transmute(function);
+        black_box(function(just_allocate));
+    }
+    std::ptr::null_mut()
+}
+
+extern "C" fn just_allocate() {
+    for size in [100, 1000] {
+        Block::alloc(layout(size)).unwrap().free();
+    }
+}
+
+/// Taking over a newly loaded library happens inside of malloc, also on a small stack.
+#[test]
+fn discovered_on_a_small_stack() {
+    let _turn = my_turn();
+    sample_all();
+    let path = build_library("small_plugin", 100);
+    for size in (20 << 10..64 << 10).step_by(4096) {
+        let library = Library::open(&path);
+        // SAFETY: plain use of pthreads; the thread is joined.
+        unsafe {
+            let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
+            assert_eq!(libc::pthread_attr_init(&raw mut attributes), 0);
+            assert_eq!(
+                libc::pthread_attr_setstacksize(&raw mut attributes, size),
+                0
+            );
+            let mut thread = std::mem::zeroed();
+            assert_eq!(
+                libc::pthread_create(
+                    &raw mut thread,
+                    &raw const attributes,
+                    plugin_thread,
+                    library.0
+                ),
+                0
+            );
+            assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
+            libc::pthread_attr_destroy(&raw mut attributes);
+        }
+        library.close();
+        // Unloaded, so that the next thread meets it anew.
+        let _ = heapwatch::snapshot().unwrap();
+    }
 }

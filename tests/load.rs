@@ -13,18 +13,29 @@ use std::time::{Duration, Instant};
 use common::{Block, Counts, Rng, layout, sites, through};
 use tikv_jemallocator::Jemalloc;
 
-/// Every so many calls, allocates through the global allocator while it is inside of itself.
-const OWN_EVERY: u32 = 97;
+/// Every so many calls, allocates through the global allocator while it is inside of itself, and
+/// frees what it allocated the time before.
+const OWN_EVERY: u32 = 7;
 
 struct Nesting;
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
     static OWN: Cell<bool> = const { Cell::new(false) };
+    static KEPT: Cell<*mut Vec<u64>> = const { Cell::new(std::ptr::null_mut()) };
     static CALLS: Cell<u32> = const { Cell::new(0) };
 }
 
 static OWN_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// Keeps a vector, or null, in place of the last one.
+fn keep(own: *mut Vec<u64>) {
+    let last = KEPT.replace(own);
+    if !last.is_null() {
+        // SAFETY: made by into_raw, and taken out just now.
+        drop(unsafe { Box::from_raw(last) });
+    }
+}
 
 impl Nesting {
     fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -42,7 +53,8 @@ impl Nesting {
             let mut own: Vec<u64> = Vec::with_capacity(16);
             own.extend(0..100);
             std::hint::black_box(&own);
-            drop(own);
+            // Kept until the next time: freed inside of another call, maybe one of heapwatch's own.
+            keep(Box::into_raw(Box::new(own)));
             OWN.set(false);
             OWN_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         }
@@ -203,6 +215,8 @@ fn sixty_four_threads_and_snapshots_all_the_while() {
                 for block in from {
                     block.free();
                 }
+                OWN.set(true);
+                keep(std::ptr::null_mut());
                 held
             })
         })

@@ -48,11 +48,11 @@ fn short_life() {
 fn many_threads(count: usize) {
     const AT_ONCE: usize = 8;
     for _ in 0..count / AT_ONCE {
-        thread::scope(|scope| {
-            for _ in 0..AT_ONCE {
-                scope.spawn(short_life);
-            }
-        });
+        // Not a scope, which may end before its threads' thread-locals do.
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| thread::spawn(short_life)).collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 }
 
@@ -75,8 +75,6 @@ fn twenty_thousand_threads_that_allocate_to_the_end() {
     ];
     let n = 2000;
     many_threads(n);
-    // A thread may be joined before its thread-locals are gone.
-    thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!(
         now_through(in_life as *const ()) - before[0],
         Counts::exact((0, 0), (2 * n, 1300 * n))

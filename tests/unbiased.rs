@@ -15,7 +15,7 @@ use common::{Block, Counts, layout, my_turn, now_through};
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
 
-const TRIALS: usize = 200;
+const TRIALS: usize = 400;
 
 /// Allocates all sizes, lets `between` act before each, and frees them later than the snapshot.
 #[inline(never)]
@@ -94,6 +94,9 @@ fn variance(sizes: &[usize], interval: u64, k: i32) -> f64 {
     sizes.iter().map(of).sum()
 }
 
+/// A name, where it is found, its true mean, and its variance.
+type Number = (&'static str, fn(&Counts) -> f64, f64, f64);
+
 /// `interval` is what the formulas for the errors go by, 0 if there is no one interval.
 fn check(name: &str, sizes: &[usize], interval: u64, between: &mut dyn FnMut(usize)) {
     let bytes = sizes.iter().sum::<usize>() as f64;
@@ -101,7 +104,7 @@ fn check(name: &str, sizes: &[usize], interval: u64, between: &mut dyn FnMut(usi
         0 => (0.0, 0.0),
         r => (variance(sizes, r, 2), variance(sizes, r, 0)),
     };
-    let numbers: [(&str, fn(&Counts) -> f64, f64, f64); 4] = [
+    let numbers: [Number; 4] = [
         ("live bytes", |c| c.live_bytes, bytes, of_bytes),
         (
             "live objects",

@@ -1,9 +1,14 @@
 //! All that the example asks of heapwatch.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use heapwatch::growth::Verdict;
 use heapwatch::report::By;
-use heapwatch::{Error, Server};
+use heapwatch::{Config, Error, Server, growth};
+
+/// Verdicts take about a hundred points of the history: a run of 20 s has them at this tick.
+const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) struct Endpoint(Server);
 
@@ -18,10 +23,25 @@ pub(crate) fn set_interval(bytes: u64) -> Result<(), Error> {
 }
 
 pub(crate) fn serve(addr: SocketAddr) -> Result<Endpoint, Error> {
-    heapwatch::serve(addr).map(Endpoint)
+    Config::new().addr(addr).tick(TICK).serve().map(Endpoint)
 }
 
-/// The table that `/heap/top` answers.
+/// The table that `/heap/top?by=function` answers: stacks that end in one function are one row.
 pub(crate) fn top() -> Result<String, Error> {
-    Ok(heapwatch::snapshot()?.top(By::Site).to_string())
+    Ok(heapwatch::snapshot()?.top(By::Function).to_string())
+}
+
+/// What `/heap/growth` answers, and what it comes to.
+pub(crate) fn verdicts() -> Result<String, Error> {
+    let report = growth::report()?;
+    let (leaking, growing) = (
+        report.count(Verdict::Leaking),
+        report.count(Verdict::Growing),
+    );
+    let sum = match (leaking, growing) {
+        (0, 0) => "no call site leaks or grows".to_owned(),
+        (leaking, 0) => format!("{leaking} leaking"),
+        (leaking, growing) => format!("{leaking} leaking, {growing} growing"),
+    };
+    Ok(format!("{report}\nverdict: {sum}\n"))
 }

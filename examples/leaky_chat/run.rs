@@ -43,13 +43,15 @@ async fn serve_and_load(args: &Args, endpoint: &report::Endpoint) -> Result<(), 
         () = progress::show(load.tally(), args.seconds) => false,
         caught = &mut interrupt => { caught?; true }
     };
+    // Judged while the load is on: when it ends, everything falls.
+    let verdicts = report::verdicts()?;
     let keep_load = args.keep_load && !interrupted;
     if !keep_load {
         load.stop().await;
     }
     progress::clear();
     say(&format!(
-        "load: {}\nheapwatch: {}\n\n{}\n",
+        "load: {}\nheapwatch: {}\n\n{}\n{verdicts}\n",
         load.tally().summary(),
         endpoint.url(),
         report::top()?

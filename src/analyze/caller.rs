@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::snapshot::{Frame, Module, Origin, Site, Snapshot};
-use crate::symbols::{call_site, own_frame};
+use crate::symbols::{blamed_frame, call_site, own_frame};
 
 /// Stands for all stacks beyond the table's bound.
 const OVERFLOW: &str = "[sites beyond the table]";
@@ -52,8 +52,18 @@ pub(crate) struct Caller<'s> {
 
 impl<'s> Caller<'s> {
     pub(crate) fn of(snapshot: &'s Snapshot, site: &'s Site) -> Self {
+        let frames = stack(snapshot, site).map(|step| step.frame);
+        Self::at(snapshot, site, call_site(frames))
+    }
+
+    /// Whom growth is blamed on: the call site, beyond what merely holds or runs things for others.
+    pub(crate) fn blamed(snapshot: &'s Snapshot, site: &'s Site) -> Self {
+        let frames = stack(snapshot, site).map(|step| step.frame);
+        Self::at(snapshot, site, blamed_frame(frames))
+    }
+
+    fn at(snapshot: &'s Snapshot, site: &'s Site, call_site: Option<usize>) -> Self {
         let frames = || stack(snapshot, site);
-        let call_site = call_site(frames().map(|step| step.frame));
         let own = own_frame(frames().map(|step| step.frame)).filter(|own| Some(*own) != call_site);
         Caller {
             call_site: call_site.and_then(|index| frames().nth(index)),

@@ -6,12 +6,21 @@ mod caller;
 mod choice;
 mod diff;
 mod estimate;
+pub(crate) mod growth;
+pub(crate) mod series;
 mod top;
+mod verdicts;
 mod whole;
 
 pub(crate) use caller::{Caller, pseudo_function, source, visible};
 pub use choice::{By, Sort};
 pub use diff::{Change, Diff};
 pub use estimate::Estimate;
+pub use growth::{Pattern, Verdict};
 pub use top::{Amounts, Row, Top};
+pub use verdicts::{Growth, GrowthFrame, Memory, Report};
+pub(crate) use verdicts::{Watched, verdicts};
 pub(crate) use whole::{Carry, whole_sites};
+
+#[cfg(test)]
+pub(crate) use verdicts::sample as growth_sample;

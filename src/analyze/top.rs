@@ -186,22 +186,28 @@ impl<'s> Top<'s> {
         &self.snapshot.info
     }
 
-    /// The rows, most first; equal ones by id or name.
+    /// The rows, most first; equal ones by id or name. Those that have nothing of what the table is
+    /// ordered by are in [`other`](Self::other).
     pub fn rows(&self) -> Vec<Row<'s>> {
         let total = self.sum(&self.groups);
-        let shown = self.groups.iter().take(self.limit);
+        let shown = self.groups.iter().take(self.shown());
         shown.map(|group| self.row(group, &total)).collect()
+    }
+
+    fn shown(&self) -> usize {
+        let some = |group: &Group<'_>| group.sums.of(self.sort).bytes > 0.0;
+        self.groups.partition_point(some).min(self.limit)
     }
 
     /// All that is not in a row.
     pub fn other(&self) -> Amounts {
-        let rest = self.groups.get(self.limit..).unwrap_or_default();
+        let rest = &self.groups[self.shown()..];
         self.amounts(&self.sum(rest), &self.sum(&self.groups))
     }
 
     /// How many groups are not in a row.
     pub fn hidden(&self) -> usize {
-        self.groups.len().saturating_sub(self.limit)
+        self.groups.len() - self.shown()
     }
 
     /// Everything.

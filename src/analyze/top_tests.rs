@@ -32,7 +32,10 @@ fn rows_and_the_rest_add_up_to_the_total() {
                 of(|a| a.freed_bytes.estimate);
                 assert_eq!(of(|a| a.samples as f64), 107.0);
                 assert_eq!(of(|a| a.sites as f64), 8.0);
-                assert_eq!(top.rows().len() + top.hidden(), top.limit(99).rows().len());
+                assert!(top.rows().len() <= limit);
+                let shown_and_hidden = top.rows().len() + top.hidden();
+                let all = top.limit(99);
+                assert_eq!(shown_and_hidden, all.rows().len() + all.hidden());
             }
         }
     }
@@ -74,7 +77,6 @@ fn sites_show_call_site_and_own_frame() {
             "[sites beyond the table]",
             "std::thread::current::init",
             "[stack not captured]",
-            "chat::encode",
         ]
     );
 }
@@ -98,7 +100,8 @@ fn functions_and_crates_join_sites() {
     assert!(rows.iter().all(|row| row.function.is_none()));
 }
 
-/// Sorting by what was allocated puts churn on top that holds nothing.
+/// Sorting by what was allocated puts churn on top that holds nothing, and that is no row of a
+/// table of who does.
 #[test]
 fn order_follows_the_sort_and_ties_the_id() {
     let snapshot = sample();
@@ -106,7 +109,7 @@ fn order_follows_the_sort_and_ties_the_id() {
         let top = snapshot.top(By::Site).sort(sort);
         top.rows().iter().position(|row| row.id == Some(0x4444))
     };
-    assert_eq!(churn(Sort::Live), Some(7));
+    assert_eq!(churn(Sort::Live), None);
     assert_eq!(churn(Sort::Allocated), Some(2));
 
     let mut builder = Builder::new();

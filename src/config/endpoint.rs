@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::time::Duration;
 
-use super::{MAX_INTERVAL, parse_interval};
+use super::{MAX_INTERVAL, TICK_LIMITS_NS, parse_interval, parse_tick};
 use crate::Error;
 
 /// Where the endpoint listens unless told otherwise.
@@ -31,6 +32,8 @@ pub struct Config {
     pub(crate) addr: String,
     pub(crate) token: Option<Token>,
     pub(crate) hosts: Vec<String>,
+    pub(crate) tick: Option<Duration>,
+    pub(crate) min_watch: Option<Duration>,
 }
 
 /// What a client must present. It is never printed.
@@ -50,6 +53,8 @@ impl Config {
             addr: DEFAULT_ADDR.into(),
             token: None,
             hosts: Vec::new(),
+            tick: None,
+            min_watch: None,
         }
     }
 
@@ -83,6 +88,24 @@ impl Config {
         self
     }
 
+    /// Time between two points of the history that growth is judged by, from 10 ms to 1 h: 5 s unless
+    /// told otherwise. Verdicts take about a hundred ticks: a run of 10 s needs a tick of 0.1 s.
+    ///
+    /// The environment variable `HEAPWATCH_TICK` takes precedence.
+    #[must_use]
+    pub fn tick(mut self, tick: Duration) -> Self {
+        self.tick = Some(tick);
+        self
+    }
+
+    /// Calls nothing leaking or growing before this much was watched: 60 ticks unless told
+    /// otherwise. A cache that takes an hour to fill looks like a leak until then.
+    #[must_use]
+    pub fn min_watch(mut self, time: Duration) -> Self {
+        self.min_watch = Some(time);
+        self
+    }
+
     /// Takes over what the environment says, and checks all settings but the address.
     pub(crate) fn checked(
         mut self,
@@ -90,6 +113,18 @@ impl Config {
     ) -> Result<Self, Error> {
         if let Some(interval) = variable("HEAPWATCH_INTERVAL") {
             check_interval(&interval)?;
+        }
+        if let Some(tick) = variable("HEAPWATCH_TICK") {
+            check_tick(&tick)?;
+            self.tick = None;
+        }
+        if let Some(tick) = self.tick {
+            let (shortest, longest) = TICK_LIMITS_NS;
+            if !(u128::from(shortest)..=u128::from(longest)).contains(&tick.as_nanos()) {
+                return Err(Error::Config(format!(
+                    "the tick given to Config::tick is {tick:?}: it must be from 10 ms to 1 h"
+                )));
+            }
         }
         if let Some(token) = &self.token {
             token.check("the token given to Config::token")?;
@@ -136,6 +171,15 @@ fn check_interval(text: &OsString) -> Result<(), Error> {
     Err(Error::Config(format!(
         "HEAPWATCH_INTERVAL is {text:?}: it must be a whole number of bytes from 0 (off) and 1 \
          (every allocation) to {MAX_INTERVAL}"
+    )))
+}
+
+fn check_tick(text: &OsString) -> Result<(), Error> {
+    if parse_tick(text.as_encoded_bytes()).is_some() {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "HEAPWATCH_TICK is {text:?}: it must be a number of seconds from 0.01 to 3600, such as 5 or 0.1"
     )))
 }
 
@@ -202,6 +246,25 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    /// The thread that keeps the history could only ignore a wrong tick; whoever starts it is told.
+    #[test]
+    fn a_wrong_tick_is_an_error_and_the_environment_s_takes_precedence() {
+        let millis = Duration::from_millis;
+        for bad in ["", "0", "-1", "5s", "3601"] {
+            let error = checked(Config::new(), &[("HEAPWATCH_TICK", bad)]).unwrap_err();
+            assert!(error.contains("HEAPWATCH_TICK"), "{error}");
+        }
+        for bad in [Duration::ZERO, millis(9), millis(3_600_001)] {
+            let error = checked(Config::new().tick(bad), &[]).unwrap_err();
+            assert!(error.contains("from 10 ms to 1 h"), "{error}");
+        }
+        let config = Config::new().tick(millis(200));
+        let kept = checked(config.clone(), &[]).unwrap().tick;
+        assert_eq!(kept, Some(millis(200)));
+        let environment = checked(config, &[("HEAPWATCH_TICK", "0.1")]).unwrap();
+        assert_eq!(environment.tick, None, "the allocator has read it");
     }
 
     #[test]

@@ -27,6 +27,15 @@ pub(super) fn top(snapshot: &Snapshot, query: TopQuery) -> Reply {
     }
 }
 
+/// The verdicts on growth of this tick.
+pub(super) fn growth(format: Format) -> Result<Reply, Reply> {
+    let report = crate::growth::current().map_err(|error| failure(&error))?;
+    Ok(match format {
+        Format::Text => Reply::ok(TEXT, report.to_string()),
+        Format::Json => Reply::ok(JSON, report.to_json()),
+    })
+}
+
 /// The profile that was asked for; of what changed since `before`, if that is given.
 pub(super) fn profile(before: Option<&Snapshot>, now: &Snapshot, query: ProfileQuery) -> Reply {
     let (shown, file) = if query.options.allocs {

@@ -19,8 +19,6 @@ mod store;
 #[cfg(test)]
 mod bounds_tests;
 #[cfg(test)]
-mod prometheus_tests;
-#[cfg(test)]
 mod test_case;
 #[cfg(test)]
 mod test_client;

@@ -51,6 +51,8 @@ pub(super) enum Answer {
     Metrics(Exposition),
     /// A table of a snapshot.
     Top(TopQuery),
+    /// The verdicts on growth.
+    Growth(Format),
     /// A profile of a snapshot, or of what changed between two.
     Profile(ProfileQuery),
     /// The kept snapshots.
@@ -122,6 +124,7 @@ enum Page {
     Heap,
     Allocs,
     Top,
+    Growth,
     Snapshots,
     Diff,
     Flamegraph,
@@ -136,6 +139,7 @@ impl Page {
             "/debug/pprof/heap" => Page::Heap,
             "/debug/pprof/allocs" => Page::Allocs,
             "/heap/top" => Page::Top,
+            "/heap/growth" => Page::Growth,
             "/heap/diff" => Page::Diff,
             "/heap/flamegraph" => Page::Flamegraph,
             _ if path == SNAPSHOTS || kept_name(path).is_some() => Page::Snapshots,
@@ -173,6 +177,10 @@ fn try_route(request: &Request<'_>, policy: &Policy) -> Result<Answer, Reply> {
         Page::Heap => profile(query, false),
         Page::Allocs => profile(query, true),
         Page::Top => top(query),
+        Page::Growth => {
+            let query = Query::parse(query, &["format"])?;
+            Ok(Answer::Growth(query.choice("format", Format::Text)?))
+        }
         Page::Diff => diff(query),
         Page::Flamegraph => flamegraph(query),
         Page::Snapshots => snapshots(request),

@@ -64,6 +64,8 @@ fn what_is_asked_wrongly_is_refused_and_told_what_is_right() {
         ("/heap/top?by=", 400, "site, function, crate"),
         ("/heap/top?sort=bytes", 400, "live, allocated"),
         ("/heap/top?format=xml", 400, "text, json"),
+        ("/heap/growth?format=xml", 400, "text, json"),
+        ("/heap/growth?n=5", 400, "there are format"),
         ("/heap/top?n=0", 400, "from 1 to 10000"),
         ("/heap/top?n=10001", 400, "from 1 to 10000"),
         ("/heap/top?n=many", 400, "from 1 to 10000"),

@@ -22,9 +22,11 @@ use super::routes::MAX_HEAD;
 use super::service::{Patience, Service, WORK_THREADS};
 use crate::Error;
 use crate::config::Config;
+use crate::history;
+use crate::jemalloc::OwnArena;
 use crate::metrics::Source;
 use crate::process::own_cpu;
-use crate::snapshot;
+use crate::snapshot::{self, evidence};
 
 /// Connections that may be open at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -53,7 +55,8 @@ struct Thread {
     handle: JoinHandle<()>,
 }
 
-/// Starts the endpoint on `host:port`, with its own thread: metrics, profiles, and who holds memory.
+/// Starts the endpoint on `host:port`, with its own thread: metrics, profiles, who holds memory, and
+/// what grows, which is watched from then on.
 ///
 /// Port 0 picks a free one. `HEAPWATCH_TOKEN` sets a token that clients must present; for more
 /// settings see [`Config`].
@@ -74,9 +77,10 @@ struct Thread {
 ///
 /// [`Error::NotInstalled`] if heapwatch is not the global allocator, [`Error::Bind`] if the address
 /// is in use or cannot be had, [`Error::Config`] if it is no address, if other machines can reach
-/// it and there is no token, or if `HEAPWATCH_INTERVAL` or `HEAPWATCH_TOKEN` has an unusable value.
+/// it and there is no token, or if `HEAPWATCH_INTERVAL`, `HEAPWATCH_TICK` or
+/// `HEAPWATCH_TOKEN` has an unusable value.
 pub fn serve(addr: impl ToString) -> Result<Server, Error> {
-    Config::new().addr(addr).serve()
+    snapshot::muted(|| Config::new().addr(addr).serve())
 }
 
 impl Config {
@@ -87,9 +91,23 @@ impl Config {
     /// As those of [`serve`](crate::serve), and [`Error::Config`] if a setting is unusable.
     pub fn serve(self) -> Result<Server, Error> {
         snapshot::check_installed()?;
-        let config = self.checked(|name| std::env::var_os(name))?;
-        snapshot::muted(|| start(&config, Arc::new(crate::snapshot), Patience::default()))
+        snapshot::muted(|| {
+            let config = self.checked(|name| std::env::var_os(name))?;
+            let server = start(&config, Arc::new(crate::snapshot), Patience::default())?;
+            watch_growth(&config)?;
+            Ok(server)
+        })
     }
+}
+
+fn watch_growth(config: &Config) -> Result<(), Error> {
+    if let Some(tick) = config.tick {
+        snapshot::muted(|| evidence::set_tick(tick.as_nanos() as u64));
+    }
+    if let Some(time) = config.min_watch {
+        history::set_min_watch(time);
+    }
+    crate::watch()
 }
 
 pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Result<Server, Error> {
@@ -109,14 +127,13 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
         connections: Connections::default(),
     };
     let run = move || {
+        start_thread(c"heapwatch");
         snapshot::muted(|| {
             runtime.block_on(endpoint.run(stopped));
             runtime.shutdown_timeout(SHUTDOWN);
         });
     };
-    let handle = std::thread::Builder::new()
-        .name("heapwatch".into())
-        .spawn(run)?;
+    let handle = std::thread::Builder::new().spawn(run)?;
     Ok(Server {
         local_addr,
         thread: Some(Thread { stop, handle }),
@@ -128,12 +145,24 @@ fn build_runtime() -> Result<Runtime, Error> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .thread_name("heapwatch-work")
+        .thread_name("")
+        .on_thread_start(|| start_thread(c"heapwatch-work"))
         .max_blocking_threads(WORK_THREADS)
         .thread_keep_alive(THREAD_KEEP_ALIVE)
         .on_thread_park(own_cpu::charge)
         .build()?;
     Ok(runtime)
+}
+
+/// What a thread of heapwatch's own does first.
+fn start_thread(name: &std::ffi::CStr) {
+    // A thread that std starts with a name allocates a copy of it before it runs anything that
+    // could mute it, which would show in the application's heap. So it names itself, and does as
+    // well if that fails.
+    let _ = rustix::thread::set_name(name);
+    if let Some(arena) = OwnArena::get() {
+        arena.enter();
+    }
 }
 
 impl Server {

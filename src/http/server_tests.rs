@@ -126,8 +126,8 @@ fn blocking() -> (Source, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (release, on_release) = mpsc::channel::<()>();
     let on_release = std::sync::Mutex::new(on_release);
     let source = move || {
-        let first = std::thread::current().name() == Some("heapwatch-work");
-        assert!(first, "snapshots are taken on a thread for work only");
+        let name = rustix::thread::name().unwrap();
+        assert_eq!(*name, *c"heapwatch-work", "not on a thread for connections");
         let _ = entered.send(());
         let _ = on_release.lock().unwrap().recv();
         Ok(fixture::snapshot(&[1.0]))

@@ -20,6 +20,7 @@ use super::reply::Reply;
 use super::routes::{Answer, MAX_BODY, ProfileQuery, Request, route};
 use super::store::Store;
 use crate::Error;
+use crate::jemalloc::OwnArena;
 use crate::metrics::{Collector, Exposition, Source, render};
 use crate::process::own_cpu;
 use crate::snapshot;
@@ -113,6 +114,7 @@ impl Service {
             Answer::Profile(query) => (query.seconds.unwrap_or(0), answer),
             Answer::Metrics(_)
             | Answer::Top(_)
+            | Answer::Growth(_)
             | Answer::Snapshots(_)
             | Answer::Diff(_)
             | Answer::Flamegraph(_) => (0, answer),
@@ -137,6 +139,7 @@ impl Service {
                 let top = move || Ok(answers::top(&take(&source)?, query));
                 on_lane(&self.reports, top).await
             }
+            Answer::Growth(format) => on_lane(&self.reports, move || answers::growth(format)).await,
             Answer::Profile(query) => self.profile(query).await,
             Answer::Snapshots(query) => {
                 let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
@@ -221,6 +224,10 @@ async fn on_lane<T: Send + 'static>(
         let _permit = permit;
         snapshot::muted(|| {
             let result = work();
+            // What a report needs for a moment may be more than the application has.
+            if let Some(arena) = OwnArena::get() {
+                arena.give_back();
+            }
             own_cpu::charge();
             result
         })

@@ -4,6 +4,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
+use crate::analyze::{Growth, Report, Verdict};
 use crate::jemalloc::Jemalloc;
 use crate::process::{MemoryLimit, Process};
 use crate::snapshot::Snapshot;
@@ -210,6 +211,44 @@ fn site_family(sites: Vec<SiteSeries>) -> Family {
         ];
         family.labelled(labels, whole(series.live_bytes))
     })
+}
+
+/// Call sites whose growth has a series: all that alarm, worst first, then those that hold most.
+const GROWING: usize = 20;
+
+/// What the verdicts say.
+pub(super) fn growth(report: &Report) -> Vec<Family> {
+    let sites = Family::gauge(
+        "heapwatch_sites",
+        "Call sites by what their history says of them.",
+    );
+    let sites = Verdict::ALL.into_iter().fold(sites, |family, verdict| {
+        let labels = vec![("verdict", verdict.name().to_owned())];
+        family.labelled(labels, report.count(verdict) as u64)
+    });
+    let rates = Family::gauge(
+        "heapwatch_site_growth_bytes_per_second",
+        "Growth of the call sites that leak or grow, and of those that hold most, estimated.",
+    );
+    let rates = growing(report).into_iter().fold(rates, |family, growth| {
+        let labels = vec![
+            ("site", format!("{:016x}", growth.site)),
+            ("function", growth.function.clone()),
+            ("location", growth.location.clone().unwrap_or_default()),
+        ];
+        family.labelled(labels, growth.rate_bytes_per_second.estimate)
+    });
+    vec![sites, rates]
+}
+
+fn growing(report: &Report) -> Vec<&Growth> {
+    let (alarms, mut calm): (Vec<_>, Vec<_>) = report
+        .verdicts
+        .iter()
+        .filter(|growth| growth.verdict != Verdict::TooEarly)
+        .partition(|growth| growth.verdict.alarms());
+    calm.sort_by(|a, b| b.live_bytes.estimate.total_cmp(&a.live_bytes.estimate));
+    alarms.into_iter().chain(calm).take(GROWING).collect()
 }
 
 /// jemalloc's own totals.

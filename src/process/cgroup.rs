@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct MemoryLimit {
     /// The limit.
     pub(crate) limit_bytes: u64,
+    #[cfg_attr(not(feature = "server"), allow(dead_code))]
     /// What is charged to the group that has the limit, page cache included.
     pub(crate) used_bytes: Option<u64>,
 }

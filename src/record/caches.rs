@@ -1,7 +1,8 @@
 //! Sets of unwind rule caches. A walk checks one set out and has it to itself.
 //!
 //! One of framehop's caches has room for 509 rules, too few for a large program's functions, so a
-//! set has several and the address picks one. Sets and caches are made as they are needed.
+//! set has several and the address picks one. Sets are made as they are needed, and the caches in
+//! use double while too many look-ups miss: a small program pays for a few of them only.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -14,8 +15,13 @@ use super::modules::has_memory;
 
 type Cache = CacheNative<MustNotAllocateDuringUnwind>;
 
-/// Caches in a set: a power of two.
+/// Caches in a set: at first, and at most. Powers of two.
+const FIRST_CACHES: usize = 4;
 const CACHES: usize = 64;
+/// After so many look-ups in a cache it is judged, ...
+const JUDGED_LOOKUPS: u64 = 1024;
+/// ... and more than one miss in so many look-ups is too many: a miss costs some twenty hits.
+const HITS_PER_MISS: u64 = 24;
 /// Walks that may run at once; one more waits its turn.
 const MAX_SETS: usize = 8;
 /// Turns that a walk waits for a set before it gives up.
@@ -25,6 +31,28 @@ const CACHE_BYTES: usize = 36 << 10;
 
 struct Set {
     caches: [Option<Box<Cache>>; CACHES],
+    /// How many of them addresses are spread over.
+    in_use: usize,
+    /// Look-ups and misses of the first cache when it was judged last.
+    judged: (u64, u64),
+}
+
+impl Set {
+    /// Spreads addresses over twice as many caches if the first one misses too often. Rules that
+    /// thereby end up in the wrong cache are soon found anew.
+    fn judge(&mut self) {
+        let Some(stats) = self.caches[0].as_ref().map(|cache| cache.stats()) else {
+            return;
+        };
+        let (lookups, misses) = (stats.total(), stats.misses());
+        let (lookups_before, misses_before) = self.judged;
+        if lookups - lookups_before >= JUDGED_LOOKUPS {
+            self.judged = (lookups, misses);
+            if (misses - misses_before) * HITS_PER_MISS > lookups - lookups_before {
+                self.in_use = CACHES.min(self.in_use * 2);
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -100,6 +128,8 @@ fn make_set() -> Option<*mut Set> {
     has_memory(size_of::<Set>()).then(|| {
         Box::into_raw(Box::new(Set {
             caches: [const { None }; CACHES],
+            in_use: FIRST_CACHES,
+            judged: (0, 0),
         }))
     })
 }
@@ -112,7 +142,7 @@ impl CheckedOut {
         let set = unsafe { &mut *self.set };
         // The upper bits of a multiplicative hash: framehop picks by the lower bits.
         let hash = address.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let index = (hash >> 32) as usize % CACHES;
+        let index = (hash >> 32) as usize % set.in_use;
         if set.caches[index].is_none() && self.may_make && has_memory(2 * CACHE_BYTES) {
             set.caches[index] = Some(Box::new(Cache::default()));
             self.pool.caches.fetch_add(1, Ordering::Relaxed);
@@ -130,6 +160,8 @@ impl CheckedOut {
 
 impl Drop for CheckedOut {
     fn drop(&mut self) {
+        // SAFETY: as in `for_address`.
+        unsafe { (*self.set).judge() };
         // There are never more sets than slots, so one is always free; but not the same one, while
         // others come and go, so one look at each may miss it.
         for slot in self.pool.free.iter().cycle() {

@@ -15,35 +15,35 @@
 //! touches the table first after time has doubled does it.
 
 /// Number of birth bins; between half of them and all of them are in use once 32 ticks have passed.
-pub const BIRTH_BINS: usize = 32;
+pub(crate) const BIRTH_BINS: usize = 32;
 
 /// Number of age rows: `[0, ½)`, `[½, 1)`, `[1, 2)`, … `[16, 32)` widths.
-pub const AGE_ROWS: usize = 7;
+pub(crate) const AGE_ROWS: usize = 7;
 
 /// Deaths of one site, birth bin × octave of age at death.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deaths {
+pub(crate) struct Deaths {
     shift: u8,
     counts: [[u16; AGE_ROWS]; BIRTH_BINS],
 }
 
 /// One cell that holds deaths; all bounds are in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// First tick of the birth bin.
-    pub birth_start: u32,
+    pub(crate) birth_start: u32,
     /// Least age at death.
-    pub age_low: u32,
+    pub(crate) age_low: u32,
     /// First age above the row.
-    pub age_high: u64,
+    pub(crate) age_high: u64,
     /// Deaths counted; `u16::MAX` means "that many or more".
-    pub count: u16,
+    pub(crate) count: u16,
 }
 
 impl Deaths {
     /// An empty table.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             shift: 0,
             counts: [[0; AGE_ROWS]; BIRTH_BINS],
@@ -53,7 +53,7 @@ impl Deaths {
     /// Counts the death at tick `now` of an object born at tick `birth`.
     ///
     /// A birth later than `now`, as clocks read on two processors can yield, counts as age 0.
-    pub fn record(&mut self, birth: u32, now: u32) {
+    pub(crate) fn record(&mut self, birth: u32, now: u32) {
         self.advance(now);
         let birth = birth.min(now);
         let bin = (birth >> self.shift) as usize;
@@ -65,7 +65,7 @@ impl Deaths {
 
     /// Merges neighbours until tick `now` fits. Time never runs backwards: an earlier tick than one
     /// seen before changes nothing.
-    pub fn advance(&mut self, now: u32) {
+    pub(crate) fn advance(&mut self, now: u32) {
         let shift = shift_for(now);
         if shift > self.shift {
             self.coarsen(shift);
@@ -74,12 +74,12 @@ impl Deaths {
 
     /// Ticks in a birth bin.
     #[must_use]
-    pub const fn width(&self) -> u32 {
+    pub(crate) const fn width(&self) -> u32 {
         1 << self.shift
     }
 
     /// The cells that hold any deaths, oldest births first.
-    pub fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+    pub(crate) fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
         self.counts.iter().zip(0u32..).flat_map(move |(rows, bin)| {
             rows.iter()
                 .zip(0u32..)
@@ -94,7 +94,7 @@ impl Deaths {
     }
 
     /// Adds another site's deaths; both tables end at the coarser width of the two.
-    pub fn add(&mut self, other: &Deaths) {
+    pub(crate) fn add(&mut self, other: &Deaths) {
         if other.shift > self.shift {
             self.coarsen(other.shift);
         }

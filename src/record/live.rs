@@ -112,12 +112,6 @@ pub(crate) fn read() -> Vec<LiveSample> {
     copy
 }
 
-/// Number of live samples.
-pub(crate) fn count() -> usize {
-    LIVE.get()
-        .map_or(0, |live| live.count.load(Ordering::Relaxed))
-}
-
 /// Bytes that the table takes.
 pub(crate) fn bytes() -> usize {
     LIVE.get()

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fork::PerProcess;
+use super::scopes;
 use super::thread::Muted;
 
 /// Why an allocation was not sampled, or a sample not kept whole.
@@ -52,9 +53,17 @@ impl Loss {
 
 static LOSSES: PerProcess<[AtomicU64; Loss::ALL.len()]> = PerProcess::new();
 
+/// Makes the counters, before there may be no memory for them.
+pub(crate) fn prepare() {
+    let _ = LOSSES.get_or_init(Default::default);
+}
+
 pub(crate) fn count(loss: Loss) {
-    // The counters are made on first use: muted, or that allocation would be counted here again.
+    // In a forked child the counters are made on first use: muted, or that allocation would be counted here again.
     let _muted = Muted::new();
+    if loss.loses_bytes() {
+        scopes::lost(loss);
+    }
     if let Some(losses) = LOSSES.get_or_init(Default::default) {
         // Relaxed: a statistic.
         losses[loss as usize].fetch_add(1, Ordering::Relaxed);

@@ -8,12 +8,14 @@ pub(crate) mod caches;
 pub(crate) mod clock;
 pub(crate) mod deaths;
 pub(crate) mod fork;
+pub(crate) mod inherit;
 pub(crate) mod live;
 pub(crate) mod loss;
 mod memory;
 pub(crate) mod modules;
 pub(crate) mod region;
 pub(crate) mod sampler;
+pub(crate) mod scopes;
 pub(crate) mod settings;
 pub(crate) mod sites;
 pub(crate) mod stack;
@@ -65,6 +67,8 @@ fn start() {
     // After jemalloc has registered its own handlers, so that in a child it works before we do.
     region::warm_up();
     fork::watch();
+    inherit::forget();
+    loss::prepare();
     live::prepare();
     sites::prepare();
     modules::load();
@@ -74,8 +78,18 @@ fn start() {
 /// Settles this thread's countdown after it ran out. Returns the interval at which the allocation
 /// is to be sampled, if it is.
 pub(crate) fn due() -> Option<u32> {
-    let interval = if started() { settings::interval() } else { 0 };
+    settle_deferred();
+    let interval = if started() { interval_here() } else { 0 };
     thread::expire(interval)
+}
+
+/// The interval that this thread draws with: in a scope every allocation is sampled.
+pub(crate) fn interval_here() -> u32 {
+    if scopes::current().is_some() {
+        1
+    } else {
+        settings::interval()
+    }
 }
 
 /// Whether this thread's slow paths only tell the stacks that they see; see
@@ -111,6 +125,7 @@ pub(crate) fn allocated(address: usize, size: usize, interval: u32, mark: Mark) 
     match live::insert(sample) {
         Ok(count) => {
             sites::allocated(site, &Sum::of(size, interval));
+            scopes::allocated(&sample);
             settings::slow_down_when_full(count);
         }
         Err(reason) => loss::count(reason),
@@ -124,9 +139,19 @@ pub(crate) fn take(address: usize) -> Option<LiveSample> {
     live::take(address)
 }
 
+/// Settles and gives back the blocks that muted threads freed.
+pub(crate) fn settle_deferred() {
+    region::settle_deferred(|address| {
+        if let Some(sample) = take(address) {
+            freed(&sample);
+        }
+    });
+}
+
 /// Counts a taken sample as freed.
 pub(crate) fn freed(sample: &LiveSample) {
     let _muted = Muted::new();
+    scopes::freed(sample);
     sites::freed(sample, clock::now_ns());
 }
 
@@ -135,12 +160,12 @@ pub(crate) fn put_back(sample: LiveSample) {
     let _muted = Muted::new();
     if live::insert(sample).is_err() {
         // No room any more: counted as freed rather than live for ever.
-        sites::freed(&sample, clock::now_ns());
+        freed(&sample);
         loss::count(Loss::LiveTableFull);
     }
 }
 
 /// Bytes that everything here takes.
 pub(crate) fn self_bytes() -> usize {
-    sites::bytes() + live::bytes() + caches::bytes() + modules::copied_bytes()
+    sites::bytes() + live::bytes() + scopes::bytes() + caches::bytes() + modules::copied_bytes()
 }

@@ -215,6 +215,24 @@ impl Module {
     }
 }
 
+impl Module {
+    /// Whether what is mapped in this module's place is this module. Not by its build id alone:
+    /// plugins may have none, and come and go at one place.
+    ///
+    /// # Safety
+    ///
+    /// The headers describe a module that is mapped at `bias`.
+    unsafe fn is_still(&self, bias: usize, headers: &[Header]) -> bool {
+        // SAFETY: the caller's promise.
+        let (id, tables) = unsafe { (build_id(bias, headers), unwind_tables(bias, headers)) };
+        let (hdr, frames) = tables.unwrap_or_default();
+        !self.gone
+            && self.build_id == id
+            && self.eh_frame_hdr.bytes == hdr.bytes
+            && self.eh_frame.bytes == frames.bytes
+    }
+}
+
 /// The loader's list, and its counts of loads and unloads. Known modules are taken over as they
 /// are.
 fn loaded(known: &[Module], copy: bool) -> (Vec<Module>, u64) {
@@ -239,9 +257,10 @@ fn loaded(known: &[Module], copy: bool) -> (Vec<Module>, u64) {
             let Some(range) = mapped(bias, headers) else {
                 return 0;
             };
-            let known = collect.known.iter().find(|old| {
-                !old.gone && old.range == range && old.build_id == build_id(bias, headers)
-            });
+            let known = collect
+                .known
+                .iter()
+                .find(|old| old.range == range && old.is_still(bias, headers));
             let module = match known {
                 Some(old) => old.clone(),
                 None => read_module(bias, headers, info.dlpi_name, range, collect.copy),

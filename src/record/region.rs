@@ -2,18 +2,20 @@
 //! allocator's own bookkeeping for it.
 //!
 //! It is filled by jemalloc arenas of our own, which get their memory through the extent hooks
-//! below: a bump pointer over the range. Whether a block was sampled is then one subtraction and
-//! one comparison against a read-only cache line, for any inner allocator.
+//! below: a bump pointer over the range. Whether a block was sampled is then a comparison of its
+//! address with a constant, for any inner allocator.
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
 use std::ffi::{c_uint, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use tikv_jemalloc_sys as jemalloc;
 
+use super::clock;
 use super::loss::Loss;
+use super::sampler::mix;
 use super::thread;
 
 /// Address space that is asked for; halved until it is granted.
@@ -30,18 +32,31 @@ const MAX_ARENAS: usize = 16;
 const NO_ARENA: u32 = 0;
 const ARENA_IN_THE_MAKING: u32 = u32::MAX;
 
-/// Read by every `dealloc`, written once; alone on its cache line so that nothing evicts it.
-#[repr(align(128))]
-struct Bounds {
-    /// Before there is a region, a base that no block is near.
-    base: AtomicUsize,
-    len: AtomicUsize,
+/// What was granted: written once. Blocks of the region lie in it.
+static BASE: AtomicUsize = AtomicUsize::new(NOWHERE);
+static LEN: AtomicUsize = AtomicUsize::new(0);
+
+/// An address that no block is near.
+const NOWHERE: usize = 1 << (usize::BITS - 1);
+
+/// Where the region is looked for by [`may_contain`].
+///
+/// On x86-64 it is always asked for at the same place, far from where the kernel puts anything by
+/// itself, so that telling a block takes no load at all. Blocks start at a random place in it.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn window() -> usize {
+    8 << 40
 }
 
-static BOUNDS: Bounds = Bounds {
-    base: AtomicUsize::new(1 << (usize::BITS - 1)),
-    len: AtomicUsize::new(0),
-};
+/// Where the region is looked for by [`may_contain`]: elsewhere address spaces differ too much in
+/// size for a fixed place.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn window() -> usize {
+    // Relaxed: see `may_contain`.
+    BASE.load(Ordering::Relaxed)
+}
 
 /// Bytes of the range that have been handed to jemalloc.
 static USED: AtomicUsize = AtomicUsize::new(0);
@@ -53,21 +68,21 @@ static ARENAS_IN_USE: AtomicUsize = AtomicUsize::new(1);
 static OVERSIZE: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 /// Whether an address may be that of a sampled block: whether it lies within what was asked for
-/// as the region. That is one load and one comparison with a constant. Where less was granted,
-/// blocks of others may lie there too, so the slow path asks [`contains`].
+/// as the region. Where less was granted, others' blocks may lie there too, so the slow path asks
+/// [`contains`].
 #[inline(always)]
 pub(crate) fn may_contain(ptr: *mut u8) -> bool {
-    // Relaxed: a thread that holds a block of the region got it, through whatever it synchronised
-    // with, from a thread that had seen the region set up, and so sees it set up itself. For other
+    // A thread that holds a block of the region got it, through whatever it synchronised with,
+    // from a thread that had seen the region set up, and so sees it set up itself. For other
     // blocks a wrong yes is put right by `contains`.
-    (ptr as usize).wrapping_sub(BOUNDS.base.load(Ordering::Relaxed)) < WANTED
+    (ptr as usize).wrapping_sub(window()) < WANTED
 }
 
 /// Whether an address is that of a sampled block.
 pub(crate) fn contains(ptr: *mut u8) -> bool {
-    // Acquire: pairs with the release in `reserve`; a thread that sees `len` sees `base`.
-    let len = BOUNDS.len.load(Ordering::Acquire);
-    (ptr as usize).wrapping_sub(BOUNDS.base.load(Ordering::Relaxed)) < len
+    // Acquire: pairs with the release in `reserve`; a thread that sees the length sees the base.
+    let len = LEN.load(Ordering::Acquire);
+    (ptr as usize).wrapping_sub(BASE.load(Ordering::Relaxed)) < len
 }
 
 /// Reserves the range. Called once, before the first sample; on failure nothing is ever sampled.
@@ -77,37 +92,71 @@ pub(crate) fn reserve() {
         size = size.min((limit / SHARE_OF_LIMIT) & !(ALIGN - 1));
     }
     while size >= LEAST {
-        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice touches nothing
-        // that exists.
-        let start = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                size,
-                libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if start != libc::MAP_FAILED {
-            let base = (start as usize).next_multiple_of(ALIGN);
-            BOUNDS.base.store(base, Ordering::Relaxed);
+        if let Some(start) = map(size) {
+            let base = start.next_multiple_of(ALIGN);
+            let len = size - (base - start);
+            // Up to half of it is left out in front, so that addresses cannot be foreseen.
+            let skipped = mix(clock::now_ns() ^ random_bits()) as usize % (len / 2);
+            USED.store(skipped & !(ALIGN - 1), Ordering::Relaxed);
+            BASE.store(base, Ordering::Relaxed);
             ARENAS_IN_USE.store(processors().clamp(1, MAX_ARENAS), Ordering::Relaxed);
             OVERSIZE.store(oversize_threshold(), Ordering::Relaxed);
             // Release: whoever sees the length sees the base.
-            BOUNDS
-                .len
-                .store(size - (base - start as usize), Ordering::Release);
+            LEN.store(len, Ordering::Release);
             return;
         }
         size /= 2;
     }
 }
 
+/// Reserves address space in the window.
+fn map(size: usize) -> Option<usize> {
+    let (hint, at_hint) = if cfg!(target_arch = "x86_64") {
+        (window(), libc::MAP_FIXED_NOREPLACE)
+    } else {
+        (0, 0)
+    };
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | at_hint;
+    // SAFETY: a fresh anonymous mapping where nothing is mapped touches nothing that exists.
+    let start = unsafe {
+        libc::mmap(
+            ptr::without_provenance_mut(hint),
+            size,
+            libc::PROT_NONE,
+            flags,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    if hint != 0 && start as usize != hint {
+        // A kernel that does not know the flag took the address for a wish.
+        // SAFETY: the mapping was made just now and is not used.
+        unsafe { libc::munmap(start, size) };
+        return None;
+    }
+    Some(start as usize)
+}
+
+/// 16 bytes of the kernel's randomness, which each process is started with, folded.
+fn random_bits() -> u64 {
+    // SAFETY: AT_RANDOM is the address of 16 readable bytes, or 0.
+    unsafe {
+        let bytes = libc::getauxval(libc::AT_RANDOM) as *const [u8; 8];
+        if bytes.is_null() {
+            0
+        } else {
+            mix(u64::from_ne_bytes(*bytes))
+        }
+    }
+}
+
 /// Whether there is a region.
 pub(crate) fn is_reserved() -> bool {
     // Relaxed: `allocate` finds out for sure.
-    BOUNDS.len.load(Ordering::Relaxed) != 0
+    LEN.load(Ordering::Relaxed) != 0
 }
 
 /// Makes the first arena, which also makes sure that jemalloc has started.
@@ -143,6 +192,47 @@ pub(crate) unsafe fn free(ptr: *mut u8) {
     // Past the thread cache: what lies there would be handed out again as an ordinary block.
     // SAFETY: the caller's promise.
     unsafe { jemalloc::dallocx(ptr.cast(), jemalloc::MALLOCX_TCACHE_NONE) }
+}
+
+/// Blocks whose free waits; each one's first word is the address of the next.
+static DEFERRED: AtomicPtr<usize> = AtomicPtr::new(ptr::null_mut());
+
+/// Keeps a block until [`settle_deferred`].
+///
+/// # Safety
+///
+/// As [`free`].
+pub(crate) unsafe fn defer(ptr: *mut u8) {
+    let block = ptr.cast::<usize>();
+    let mut next = DEFERRED.load(Ordering::Relaxed);
+    loop {
+        // SAFETY: the block is the caller's, and jemalloc's smallest have a word.
+        unsafe { block.write_unaligned(next as usize) };
+        // Release: who takes the block sees the next one's address in it.
+        match DEFERRED.compare_exchange_weak(next, block, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => next = now,
+        }
+    }
+}
+
+/// Gives the deferred blocks back, each after `settle` was called with its address.
+pub(crate) fn settle_deferred(settle: impl Fn(usize)) {
+    // Relaxed: a block that is missed now is there the next time.
+    if DEFERRED.load(Ordering::Relaxed).is_null() {
+        return;
+    }
+    // Acquire: pairs with the release in `defer`. All at once, so that no block can be taken out
+    // and come back between a look at it and an exchange.
+    let mut block = DEFERRED.swap(ptr::null_mut(), Ordering::Acquire);
+    while !block.is_null() {
+        // SAFETY: as `defer` left it; taken out by this thread alone.
+        let next = unsafe { block.read_unaligned() } as *mut usize;
+        settle(block as usize);
+        // SAFETY: the promise made to `defer`.
+        unsafe { free(block.cast()) };
+        block = next;
+    }
 }
 
 /// Resizes a block within the region; null if that cannot be, and then the block is as it was.
@@ -349,8 +439,8 @@ unsafe extern "C" fn extent_alloc(
 }
 
 fn bump(size: usize, alignment: usize) -> Option<usize> {
-    let base = BOUNDS.base.load(Ordering::Relaxed);
-    let len = BOUNDS.len.load(Ordering::Relaxed);
+    let base = BASE.load(Ordering::Relaxed);
+    let len = LEN.load(Ordering::Relaxed);
     let mut used = USED.load(Ordering::Relaxed);
     loop {
         let start = (base + used).checked_next_multiple_of(alignment)?;

@@ -22,6 +22,10 @@ use super::sum::Sum;
 
 const SHARDS: usize = 64;
 
+/// A site's deaths are kept from this many samples on: nothing is said of fewer, and most sites
+/// never have more.
+const MIN_SAMPLES_FOR_DEATHS: u64 = 4;
+
 /// Buckets of a histogram of times; see [`age_bucket`].
 pub const AGE_BUCKETS: usize = 40;
 
@@ -29,7 +33,18 @@ pub const AGE_BUCKETS: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SiteId(u32);
 
+#[cfg(test)]
 impl SiteId {
+    pub(crate) const fn numbered(number: u32) -> Self {
+        SiteId(number)
+    }
+}
+
+impl SiteId {
+    pub(crate) fn hash(self) -> u64 {
+        mix(u64::from(self.0))
+    }
+
     /// Its place in its shard.
     fn place(self) -> usize {
         self.0 as usize / SHARDS
@@ -244,7 +259,8 @@ impl Sites {
         self.shards.get(id.0 as usize % SHARDS)
     }
 
-    /// Enters a death into the site's table, made if need be and if there is room for it.
+    /// Enters a death into the site's table, made if need be and if there is plenty of room: telling
+    /// more sites apart and keeping more samples come first.
     fn record_death(&self, shard: &mut Shard, place: usize, birth_ns: u64, now_ns: u64) {
         let before = shard.bytes();
         let Shard { sites, deaths, .. } = shard;
@@ -252,7 +268,8 @@ impl Sites {
             return;
         };
         if site.deaths.is_none()
-            && super::self_bytes() < MAX_SELF_BYTES
+            && site.samples >= MIN_SAMPLES_FOR_DEATHS
+            && super::self_bytes() < MAX_SELF_BYTES / 4
             && deaths.try_reserve(1).is_ok()
         {
             site.deaths = Some(deaths.len() as u32);

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::sampler::{Countdown, Rng, mix};
+use super::scopes::ScopeId;
 
 /// Bytes that a muted thread may allocate before its countdown runs out: never.
 const MUTED: i64 = i64::MAX / 2;
@@ -23,6 +24,17 @@ struct Thread {
     /// Small number of this thread plus one; 0 until it is asked for.
     number: Cell<u32>,
     stack: Cell<(usize, usize)>,
+    membership: Cell<Membership>,
+}
+
+/// Whether a thread is in a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Membership {
+    /// Nobody has looked yet: the thread is new.
+    Unknown,
+    None,
+    /// It was in this one when somebody looked last.
+    In(ScopeId),
 }
 
 thread_local! {
@@ -37,6 +49,7 @@ thread_local! {
             rng: Cell::new(0),
             number: Cell::new(0),
             stack: Cell::new((0, 0)),
+            membership: Cell::new(Membership::Unknown),
         }
     };
 }
@@ -142,6 +155,11 @@ impl Drop for Muted {
     }
 }
 
+/// Whether this thread is muted.
+pub(crate) fn is_muted() -> bool {
+    THREAD.with(|thread| thread.mutes.get() > 0)
+}
+
 /// A small number for this thread, spread evenly: which arena and which caches it prefers.
 pub(crate) fn number() -> usize {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -163,6 +181,14 @@ pub(crate) fn stack() -> Option<(usize, usize)> {
 
 pub(crate) fn set_stack(low: usize, high: usize) {
     THREAD.with(|thread| thread.stack.set((low, high)));
+}
+
+pub(crate) fn membership() -> Membership {
+    THREAD.with(|thread| thread.membership.get())
+}
+
+pub(crate) fn join(membership: Membership) {
+    THREAD.with(|thread| thread.membership.set(membership));
 }
 
 /// Runs `probe` with every allocation of this thread going to the slow path, which will see
@@ -200,7 +226,6 @@ pub(crate) fn counts_allocations() -> bool {
     THREAD.with(|thread| {
         let before = thread.left.replace(MUTED);
         drop(std::hint::black_box(Box::new(std::hint::black_box(0_u64))));
-        let counted = thread.left.replace(before) != MUTED;
-        counted
+        thread.left.replace(before) != MUTED
     })
 }

@@ -44,16 +44,25 @@ pub(crate) use native::walk;
     not(any(target_arch = "x86_64", target_arch = "aarch64"))
 ))]
 mod fallback {
+    use super::super::memory::ThreadStack;
     use super::{End, Mark};
 
     /// Visits the return addresses outside of the marked function, innermost first, until the
     /// visitor says false.
     pub(crate) fn walk(mark: Mark, visit: &mut dyn FnMut(usize) -> bool) -> End {
+        if ThreadStack::from(mark.0).is_none() {
+            return End::Lost;
+        }
+        let mut outside = false;
         // SAFETY: the caller is muted, so a thread that re-enters does so only through a signal
         // handler, in which malloc is not allowed.
         unsafe {
             backtrace::trace_unsynchronized(|frame| {
-                (frame.sp() as usize) <= mark.0 || visit(frame.ip() as usize)
+                // The outermost frame returns nowhere.
+                let ip = frame.ip() as usize;
+                // Once outside, always, as below.
+                outside |= frame.sp() as usize > mark.0;
+                ip != 0 && (!outside || visit(ip))
             });
         }
         End::Reached

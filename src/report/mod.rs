@@ -6,8 +6,9 @@ mod file;
 #[cfg(feature = "flamegraph")]
 mod flamegraph;
 mod folded;
+mod growth;
 mod json;
-mod number;
+pub(crate) mod number;
 pub(crate) mod pprof;
 mod text;
 

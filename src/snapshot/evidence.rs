@@ -1,19 +1,31 @@
 //! What the history and the verdicts on growth need beyond a snapshot's counters.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Error;
 use crate::record::live;
 use crate::record::sites::{self, OVERFLOW, SiteId};
 use crate::record::{clock, sampler, settings, thread};
 
-pub(crate) use crate::record::deaths::Deaths;
+pub(crate) use crate::record::deaths::{Cell, Deaths, shift_for};
 
-use super::{Snapshot, take};
+use super::{PerProcess, Snapshot, take};
+
+/// What the history takes, so that every snapshot states it with the tables.
+static HISTORY_BYTES: PerProcess<AtomicUsize> = PerProcess::new();
 
 /// Names a site within this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SiteKey(SiteId);
+pub(crate) struct SiteKey(pub(super) SiteId);
+
+#[cfg(test)]
+impl SiteKey {
+    /// The site of this number.
+    pub(crate) fn of(number: u32) -> Self {
+        SiteKey(SiteId::numbered(number))
+    }
+}
 
 /// A site's counters at one tick.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +47,13 @@ pub(crate) struct LiveObject {
     pub(crate) weight: f32,
     /// Its own size.
     pub(crate) bytes: u64,
+}
+
+impl LiveObject {
+    /// Bytes that it stands for.
+    pub(crate) fn estimate(&self) -> f64 {
+        self.bytes as f64 * f64::from(self.weight)
+    }
 }
 
 /// What is known of a site beyond its counters.
@@ -87,6 +106,21 @@ fn live_objects() -> HashMap<SiteId, Vec<LiveObject>> {
     objects
 }
 
+/// States what the history takes.
+pub(crate) fn set_history_bytes(bytes: usize) {
+    if let Some(stated) = HISTORY_BYTES.get_or_init(AtomicUsize::default) {
+        // Relaxed: a figure that nothing else is read by.
+        stated.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What the history takes.
+pub(super) fn history_bytes() -> usize {
+    HISTORY_BYTES
+        .get()
+        .map_or(0, |stated| stated.load(Ordering::Relaxed))
+}
+
 /// The tick now, counted from the start of the process.
 pub(crate) fn tick_now() -> u32 {
     settings::tick_of(clock::now_ns())
@@ -103,6 +137,10 @@ pub(crate) fn tick_seconds() -> f64 {
     settings::tick_ns() as f64 / 1e9
 }
 
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only the endpoint's settings have a tick")
+)]
 /// Changes the tick, in nanoseconds; deaths counted so far are forgotten if it is another.
 pub(crate) fn set_tick(tick_ns: u64) {
     if tick_ns != settings::tick_ns() {

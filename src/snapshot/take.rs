@@ -1,6 +1,5 @@
 //! Copies `record`'s tables into a snapshot.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
@@ -12,7 +11,8 @@ use crate::record::sites::{self, AGE_BUCKETS, OVERFLOW, SiteId};
 use crate::record::sum::Sum;
 use crate::record::{self, clock, modules, settings};
 
-use super::{Dropped, Facts, Info, Location, Module, Site, Snapshot, Totals};
+use super::hash::NumberMap;
+use super::{Dropped, Facts, Info, Location, Module, Site, Snapshot, Totals, evidence};
 
 pub(super) fn take() -> Snapshot {
     take_with_ids().0
@@ -21,6 +21,7 @@ pub(super) fn take() -> Snapshot {
 /// A snapshot, and the numbers of its sites in their order.
 pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
     modules::refresh();
+    record::settle_deferred();
     // Samples before sites: a sample that is read was counted at its site by the time that is.
     let now_ns = clock::now_ns();
     let ages = ages(&live::read(), now_ns);
@@ -45,8 +46,8 @@ pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
 type Ages = [u32; AGE_BUCKETS];
 
 /// Histograms of the ages of live samples, by site.
-fn ages(samples: &[LiveSample], now_ns: u64) -> HashMap<SiteId, Ages> {
-    let mut ages = HashMap::new();
+fn ages(samples: &[LiveSample], now_ns: u64) -> NumberMap<SiteId, Ages> {
+    let mut ages = NumberMap::default();
     for sample in samples {
         let buckets: &mut Ages = ages.entry(sample.site).or_insert([0; AGE_BUCKETS]);
         buckets[sites::age_bucket(now_ns.saturating_sub(sample.birth_ns))] += 1;
@@ -61,7 +62,7 @@ struct Locations<'a> {
     module_keys: Vec<u64>,
     list: Vec<Location>,
     /// Place in `list` and part of the site id, by address.
-    known: HashMap<usize, (u32, u64)>,
+    known: NumberMap<usize, (u32, u64)>,
 }
 
 impl<'a> Locations<'a> {
@@ -79,7 +80,7 @@ impl<'a> Locations<'a> {
             modules,
             module_keys: modules.iter().map(key).collect(),
             list: Vec::new(),
-            known: HashMap::new(),
+            known: NumberMap::default(),
         }
     }
 
@@ -173,7 +174,7 @@ fn info(now_ns: u64, samples: u64) -> Info {
         samples,
         dropped,
         notes: notes(),
-        self_bytes: record::self_bytes() as u64,
+        self_bytes: (record::self_bytes() + evidence::history_bytes()) as u64,
         pid: std::process::id(),
         profile_id: profile_id(now_ns),
         error_bars: true,

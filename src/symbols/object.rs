@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use addr2line::gimli::{DwarfSections, EndianSlice, RunTimeEndian, SectionId};
 use memmap2::Mmap;
-use object::{Object as _, ObjectSection as _};
+use object::{Object as _, ObjectSection as _, ObjectSegment as _, SegmentFlags};
 
 use crate::snapshot::Module;
 
@@ -51,6 +51,34 @@ impl Files {
     pub(super) fn debug_object(&self) -> Option<object::File<'_>> {
         parse(self.debug.as_ref().unwrap_or(&self.module))
     }
+}
+
+/// The part of a module that is executed, in whole pages as the kernel maps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code {
+    /// First address in this process.
+    pub(crate) start: u64,
+    /// One past the last address.
+    pub(crate) end: u64,
+    /// Where in the file it begins.
+    pub(crate) file_offset: u64,
+}
+
+/// Where a module's code is. `None` if its file is gone or not known to be the same.
+pub(crate) fn code(module: &Module) -> Option<Code> {
+    let files = Files::open(module)?;
+    let object = files.object()?;
+    let segment = object.segments().find(|segment| match segment.flags() {
+        SegmentFlags::Elf { p_flags, .. } => p_flags.contains(object::elf::PF_X),
+        _ => false,
+    })?;
+    let before = segment.address() % segment.align().max(1);
+    let start = module.bias.wrapping_add(segment.address() - before);
+    Some(Code {
+        start,
+        end: start.checked_add(before + segment.size())?,
+        file_offset: segment.file_range().0.checked_sub(before)?,
+    })
 }
 
 /// Reads the DWARF sections; `None` if there are none, or they are damaged or too large.

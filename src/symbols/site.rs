@@ -50,3 +50,55 @@ fn is_runtime(frame: &Frame) -> bool {
     let name = frame.function.split('@').next().unwrap_or_default();
     RUNTIME.contains(&name)
 }
+
+/// Dependencies that hold or share what others own.
+const CONTAINERS: [&str; 14] = [
+    "arc-swap",
+    "arrayvec",
+    "crossbeam-epoch",
+    "crossbeam-queue",
+    "crossbeam-utils",
+    "dashmap",
+    "futures-util",
+    "indexmap",
+    "once_cell",
+    "sharded-slab",
+    "slab",
+    "smallvec",
+    "thread_local",
+    "triomphe",
+];
+
+/// The inner workings of a runtime, through which every task and channel allocates.
+const INNARDS: [&str; 7] = [
+    "tokio::runtime::handle::",
+    "tokio::runtime::scheduler::",
+    "tokio::runtime::task::",
+    "tokio::sync::mpsc::block::",
+    "tokio::sync::mpsc::list::",
+    "async_task::raw::",
+    "futures_util::",
+];
+
+/// The innermost frame that growth can be blamed on: neither allocator, std nor collection code, nor
+/// the inner workings of a runtime. Where there is none, the call site.
+pub(crate) fn blamed_frame<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Option<usize> {
+    let frames: Vec<&Frame> = frames.into_iter().collect();
+    let blamed = frames.iter().position(|frame| match &frame.origin {
+        Origin::Own { .. } => true,
+        Origin::Dependency { name, .. } => !is_plumbing(name, &frame.function),
+        Origin::Foreign => !is_runtime(frame),
+        Origin::Std | Origin::Allocator => false,
+    });
+    blamed.or_else(|| call_site(frames.iter().copied()))
+}
+
+fn is_plumbing(krate: &str, function: &str) -> bool {
+    // A method of a trait begins with `<`.
+    let function = function.trim_start_matches('<');
+    let package = krate.replace('_', "-");
+    CONTAINERS
+        .iter()
+        .any(|name| name.replace('_', "-") == package)
+        || INNARDS.iter().any(|path| function.starts_with(path))
+}

@@ -6,6 +6,8 @@
 
 pub mod child;
 pub mod exact;
+#[cfg(feature = "server")]
+pub mod program;
 pub mod random;
 
 use std::alloc::Layout;

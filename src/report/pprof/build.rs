@@ -10,6 +10,7 @@ use super::proto::{Function, Line, Location, Mapping, Profile, Sample, ValueType
 use crate::analyze::{Caller, pseudo_function};
 use crate::report::text;
 use crate::snapshot::{Frame, Module, Snapshot};
+use crate::symbols;
 
 pub(super) fn profile(pprof: &Pprof<'_>) -> Profile {
     let mut builder = Builder::new(pprof);
@@ -230,10 +231,13 @@ impl<'s> Builder<'s> {
         }
         let id = self.profile.mapping.len() as u64 + 1;
         self.mappings.insert((module.start, module.end), id);
+        // Readers that look names up in the file take a mapping to be that of its code.
+        let code = symbols::code(module);
         let mapping = Mapping {
             id,
-            memory_start: module.start,
-            memory_limit: module.end,
+            memory_start: code.map_or(module.start, |code| code.start),
+            memory_limit: code.map_or(module.end, |code| code.end),
+            file_offset: code.map_or(0, |code| code.file_offset),
             filename: self.string(&*module.path),
             build_id: self.string(module.build_id.as_deref().unwrap_or("")),
             ..Mapping::default()

@@ -90,6 +90,8 @@ fn a_running_program_finds_its_own_functions() {
 /// Another thread holds the cache's lock while this one forks: the child must not wait for it.
 #[test]
 fn a_forked_child_does_not_wait_for_its_parents_lock() {
+    // The first sample of a process does this; here heapwatch is not the allocator.
+    crate::record::fork::watch();
     let module = this_program();
     let locations = [of_a_function_of_this_test()];
     let name = resolve(std::slice::from_ref(&module), &locations)[0][0]

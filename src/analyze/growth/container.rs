@@ -1,0 +1,122 @@
+//! Is it one object that gets larger, or a few?
+//!
+//! A collection that is pushed to for ever is one object, replaced by a larger one each time it is full;
+//! a sharded map is several, which grow out of step. Their live bytes rise in jumps and never fall.
+//! Filling at a steady rate makes each wait longer than the last by the factor of growth, so a jump
+//! that is overdue means that the filling has stopped.
+
+use super::stats;
+use super::{Rate, SiteEvidence, Watch};
+use crate::analyze::series::{Record, Series};
+use crate::snapshot::evidence::LiveObject;
+
+/// Records needed.
+const RECORDS: usize = 4;
+
+/// At the mean rate so far, the growth since the last record may be this many times the jump that is
+/// due: a fifth for irregular filling.
+const OVERDUE: f64 = 1.2;
+
+/// Records are dated to a tick and need not fall on it.
+const ROUNDING: f64 = 1.1;
+
+/// More live samples than this are not a few.
+const FEW: usize = 64;
+
+/// A collection that keeps growing.
+#[derive(Clone, Debug)]
+pub(crate) struct Container {
+    /// Live bytes at the first record in hand.
+    pub(crate) from_bytes: f64,
+    /// Live bytes at the last.
+    pub(crate) to_bytes: f64,
+    /// Jumps seen between them.
+    pub(crate) jumps: u32,
+    /// Seconds between them.
+    pub(crate) over_seconds: f64,
+    /// Seconds since the last.
+    pub(crate) since_seconds: f64,
+    /// Size of the largest object.
+    pub(crate) largest_bytes: f64,
+    /// Bytes per second, between what fills it and what it reserves.
+    pub(crate) rate: Rate,
+}
+
+/// The growing collection at this site, if there is one.
+pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Container> {
+    let series = site.series;
+    let floor = watch
+        .interval_bytes
+        .max(watch.min_bytes / u64::from(stats::MIN_SAMPLES)) as f64;
+    let records: Vec<Record> = series
+        .records()
+        .iter()
+        .copied()
+        .filter(|record| f64::from(record.bytes) >= floor)
+        .collect();
+    let (first, last) = (*records.first()?, *records.last()?);
+    let large = f64::from(last.bytes) >= stats::floor_bytes(watch);
+    let holds = series.live() > 0.9 * last.bytes && !has_fallen(series, first.tick);
+    if records.len() < RECORDS || !large || !holds || !is_few(site, watch) {
+        return None;
+    }
+    let gained = f64::from(last.bytes - first.bytes);
+    let over = f64::from((last.tick - first.tick).max(1));
+    let since = f64::from(series.end().saturating_sub(last.tick));
+    let factor = records
+        .windows(2)
+        .map(|pair| pair[1].bytes / pair[0].bytes)
+        .fold(1.0, f32::max);
+    let due = f64::from(last.bytes) * (f64::from(factor.min(2.0)) - 1.0);
+    let overdue = gained / over * since / due;
+    if overdue > OVERDUE {
+        return None;
+    }
+    let per_second = gained / watch.seconds(over);
+    Some(Container {
+        from_bytes: f64::from(first.bytes),
+        to_bytes: f64::from(last.bytes),
+        jumps: records.len() as u32 - 1,
+        over_seconds: watch.seconds(over),
+        since_seconds: watch.seconds(since),
+        largest_bytes: site
+            .live
+            .iter()
+            .map(LiveObject::estimate)
+            .fold(0.0, f64::max),
+        rate: Rate {
+            estimate: per_second / std::f64::consts::SQRT_2,
+            low: per_second / 2.0 / ROUNDING,
+            high: per_second * ROUNDING,
+        },
+    })
+}
+
+/// Either nothing is born in most bins, or all that lives is a few objects far larger than the interval.
+fn is_few(site: &SiteEvidence<'_>, watch: &Watch) -> bool {
+    let bins = site.series.bins();
+    let busy = bins.iter().filter(|bin| bin.births > 0.0).count();
+    let live = site.live.iter().map(LiveObject::estimate).sum::<f64>();
+    let largest = site
+        .live
+        .iter()
+        .map(LiveObject::estimate)
+        .fold(0.0, f64::max);
+    let few = site.live.len() <= FEW
+        && stats::unit_bytes(site.live, watch) >= 4.0 * watch.interval_bytes as f64;
+    few || 2 * busy < bins.len() && largest >= 0.25 * live
+}
+
+/// Whether the mean of a bin was a tenth below one before it.
+fn has_fallen(series: &Series, since: u32) -> bool {
+    let mut highest = 0.0;
+    series
+        .bins()
+        .iter()
+        .skip((since / series.width()) as usize)
+        .filter(|bin| bin.ticks > 0)
+        .any(|bin| {
+            highest = f32::max(highest, bin.mean);
+            bin.mean < 0.9 * highest
+        })
+}

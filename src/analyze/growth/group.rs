@@ -1,0 +1,311 @@
+//! Many sites at once: roll-up by a key of the caller's, and control of false discoveries.
+//!
+//! One mistake can split into many sites (a leaked graph of `Arc`s allocates at nine), each too small to
+//! be judged; the shards of one map double out of step. So sites that share their call site, and then those
+//! that share its function, are also judged as one, if none of them alarms by itself.
+
+use super::stats::MIN_SAMPLES;
+use super::{Judgement, Lifetimes, Pattern, SiteEvidence, Verdict, Watch, judge};
+use crate::analyze::series::Series;
+use crate::snapshot::evidence::Deaths;
+use crate::snapshot::evidence::LiveObject;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Share of false alarms among the alarms that is accepted (Benjamini and Hochberg).
+const FALSE_DISCOVERIES: f64 = 0.05;
+
+/// A site and the groups that it belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct Member<'a, K> {
+    /// What is known of the site.
+    pub(crate) site: SiteEvidence<'a>,
+    /// Keys of its groups, narrowest first; each site has as many.
+    pub(crate) keys: [K; LEVELS],
+}
+
+/// Groups that a site belongs to: those who share its call site, and those who share its function.
+pub(crate) const LEVELS: usize = 2;
+
+/// Sites that have one verdict together.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// Indices of its members, in the order in which they were given.
+    pub(crate) members: Vec<usize>,
+    /// The verdict on their sum.
+    pub(crate) judgement: Judgement,
+}
+
+/// Judges all sites, and the groups of those that do not alarm by themselves. Each site is in one group
+/// of the answer: those of a function that alarm alike, all stacks of a calm call site, or those that alarm
+/// only in sum.
+///
+/// An alarm that is not significant among so many sites is withdrawn: its verdict becomes `TooEarly`.
+#[must_use]
+pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch) -> Vec<Group> {
+    let mut sites: Vec<Judgement> = members
+        .iter()
+        .map(|member| judge(&member.site, watch))
+        .collect();
+    by_key(members, LEVELS - 1)
+        .iter()
+        .for_each(|indices| mute_tables(&mut sites, indices));
+    let mut tests = control_false_discoveries(sites.iter_mut().collect(), 0);
+    let mut settled: Vec<bool> = sites.iter().map(Judgement::alarms).collect();
+    let mut groups = Vec::new();
+    let mut calm = Vec::new();
+    for level in 0..LEVELS {
+        let mut found: Vec<Group> = by_key(members, level)
+            .into_iter()
+            .filter(|indices| indices.len() > 1)
+            .filter(|indices| !indices.iter().any(|index| settled[*index]))
+            .map(|indices| Group {
+                judgement: judge_sum(members, &indices, watch),
+                members: indices,
+            })
+            .collect();
+        tests = control_false_discoveries(
+            found.iter_mut().map(|group| &mut group.judgement).collect(),
+            tests,
+        );
+        let (alarming, others): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|group| group.judgement.alarms());
+        let members = alarming.iter().flat_map(|group| &group.members);
+        members.for_each(|index| settled[*index] = true);
+        groups.extend(alarming);
+        if level == 0 {
+            calm = others;
+        }
+    }
+    calm.retain(|group| !group.members.iter().any(|index| settled[*index]));
+    for index in calm.iter().flat_map(|group| &group.members) {
+        settled[*index] = true;
+    }
+    groups.extend(calm);
+    let grouped: BTreeSet<usize> = groups
+        .iter()
+        .flat_map(|group| group.members.iter().copied())
+        .collect();
+    for indices in by_key(members, LEVELS - 1) {
+        let mut rest = indices;
+        rest.retain(|index| !grouped.contains(index));
+        groups.extend(alone(members, &sites, rest, watch));
+    }
+    groups
+}
+
+/// The stacks of one function that are in no group yet. Those that alarm alike are one mistake.
+fn alone<K>(
+    members: &[Member<'_, K>],
+    sites: &[Judgement],
+    indices: Vec<usize>,
+    watch: &Watch,
+) -> Vec<Group> {
+    let mut alike: BTreeMap<Verdict, Vec<usize>> = BTreeMap::new();
+    let mut groups = Vec::new();
+    let one = |index: usize| Group {
+        members: vec![index],
+        judgement: sites[index].clone(),
+    };
+    for index in indices {
+        if sites[index].alarms() {
+            alike.entry(sites[index].verdict).or_default().push(index);
+        } else {
+            groups.push(one(index));
+        }
+    }
+    for (verdict, members_alike) in alike {
+        if members_alike.len() > 1 {
+            let judgement = judge_sum(members, &members_alike, watch);
+            if judgement.verdict == verdict {
+                groups.push(Group {
+                    members: members_alike,
+                    judgement,
+                });
+                continue;
+            }
+        }
+        groups.extend(members_alike.into_iter().map(one));
+    }
+    groups
+}
+
+fn judge_sum<K>(members: &[Member<'_, K>], indices: &[usize], watch: &Watch) -> Judgement {
+    let sum = Sum::of(indices.iter().map(|index| &members[*index].site), watch);
+    judge(&sum.evidence(), watch)
+}
+
+fn by_key<K: Ord + Clone>(members: &[Member<'_, K>], level: usize) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<&K, Vec<usize>> = BTreeMap::new();
+    for (index, member) in members.iter().enumerate() {
+        groups.entry(&member.keys[level]).or_default().push(index);
+    }
+    groups.into_values().collect()
+}
+
+/// A collection is not still growing if the site of its elements has filled and is flat.
+fn mute_tables(sites: &mut [Judgement], indices: &[usize]) {
+    let elements = indices
+        .iter()
+        .map(|index| &sites[*index])
+        .filter(|site| site.verdict == Verdict::Plateaued)
+        .map(|site| site.live_objects)
+        .fold(0.0, f64::max);
+    for index in indices {
+        let site = &mut sites[*index];
+        if site.pattern == Some(Pattern::Container) && site.live_objects < elements {
+            site.verdict = Verdict::Plateaued;
+            site.pattern = None;
+        }
+    }
+}
+
+/// Benjamini and Hochberg's step-up procedure over everything that could be judged. Containers are
+/// left out: what may be wrong about them is not chance. Returns the number of tests, of which `before`
+/// were made elsewhere.
+fn control_false_discoveries(mut all: Vec<&mut Judgement>, before: usize) -> usize {
+    all.retain(|one| one.verdict != Verdict::TooEarly && one.pattern != Some(Pattern::Container));
+    let count = before + all.len();
+    let tests = count as f64;
+    let mut alarms: Vec<&mut Judgement> = all.into_iter().filter(|one| one.alarms()).collect();
+    alarms.sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
+    let significant = alarms
+        .iter()
+        .enumerate()
+        .rposition(|(last, one)| one.p_value <= FALSE_DISCOVERIES * (last + 1) as f64 / tests)
+        .map_or(0, |last| last + 1);
+    for one in &mut alarms[significant..] {
+        one.verdict = Verdict::TooEarly;
+        one.withdrawn = true;
+    }
+    count
+}
+
+/// Several sites as one.
+struct Sum {
+    series: Series,
+    deaths: Deaths,
+    live: Vec<LiveObject>,
+    lifetimes: Vec<u64>,
+    unit_seconds: f64,
+    mixed: bool,
+}
+
+impl Sum {
+    fn of<'a>(parts: impl Iterator<Item = &'a SiteEvidence<'a>> + Clone, watch: &Watch) -> Self {
+        let speaking = parts.clone().filter(|part| part.is_repeated(watch));
+        let mut sum = Self {
+            series: Series::sum(speaking.map(|part| part.series))
+                .unwrap_or_else(|| Series::new(watch.now - watch.started)),
+            deaths: Deaths::new(),
+            live: Vec::new(),
+            lifetimes: Vec::new(),
+            unit_seconds: 1.0,
+            mixed: false,
+        };
+        for part in parts {
+            part.deaths
+                .into_iter()
+                .for_each(|deaths| sum.deaths.add(deaths));
+            if part.is_repeated(watch) {
+                sum.live.extend_from_slice(part.live);
+            }
+            let counts = part.lifetimes.counts;
+            sum.lifetimes
+                .resize(sum.lifetimes.len().max(counts.len()), 0);
+            sum.lifetimes
+                .iter_mut()
+                .zip(counts)
+                .for_each(|(total, count)| *total += count);
+            sum.unit_seconds = part.lifetimes.unit_seconds;
+            sum.mixed |= part.mixed;
+        }
+        sum
+    }
+
+    fn evidence(&self) -> SiteEvidence<'_> {
+        SiteEvidence {
+            series: &self.series,
+            deaths: Some(&self.deaths),
+            live: &self.live,
+            lifetimes: Lifetimes {
+                counts: &self.lifetimes,
+                unit_seconds: self.unit_seconds,
+            },
+            mixed: self.mixed,
+        }
+    }
+}
+
+impl SiteEvidence<'_> {
+    /// A caller that makes ten things once each, at different times, does not leak: only sites that were
+    /// seen to make objects again speak for a group. The dead of all sites speak against it.
+    fn is_repeated(&self, watch: &Watch) -> bool {
+        let births = self.live.iter().map(|sample| sample.birth);
+        let apart = births.clone().max().unwrap_or(0) - births.min().unwrap_or(0);
+        let died = self
+            .deaths
+            .is_some_and(|deaths| deaths.cells().next().is_some());
+        died || apart >= watch.now / 10 || self.live.len() >= MIN_SAMPLES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyze::growth::{Finding, Rate};
+
+    fn judged(verdict: Verdict, p_value: f64) -> Judgement {
+        Judgement {
+            verdict,
+            pattern: None,
+            rate: Rate::default(),
+            confidence: None,
+            p_value,
+            finding: Finding::Nothing,
+            live_objects: 10.0,
+            live_bytes: 1e6,
+            typical_life_seconds: None,
+            watched_seconds: 100.0,
+            withdrawn: false,
+        }
+    }
+
+    /// Of ten tests with p = 0.004, 0.009, 0.02 and 0.04 the limits by rank are 0.005, 0.01, 0.015, 0.02.
+    #[test]
+    fn step_up_procedure() {
+        let mut all: Vec<Judgement> = [0.02, 0.004, 0.04, 0.009]
+            .map(|p| judged(Verdict::Leaking, p))
+            .into_iter()
+            .chain((0..6).map(|_| judged(Verdict::Stable, 1.0)))
+            .collect();
+        control_false_discoveries(all.iter_mut().collect(), 0);
+        let alarms: Vec<bool> = all.iter().take(4).map(Judgement::alarms).collect();
+        assert_eq!(alarms, [false, true, false, true]);
+        assert!(all[0].withdrawn && all[0].verdict == Verdict::TooEarly);
+    }
+
+    #[test]
+    fn containers_are_not_a_matter_of_chance() {
+        let container = Judgement {
+            pattern: Some(Pattern::Container),
+            ..judged(Verdict::Growing, 0.9)
+        };
+        let mut all = [container, judged(Verdict::Stable, 1.0)];
+        control_false_discoveries(all.iter_mut().collect(), 0);
+        assert!(all[0].alarms());
+    }
+
+    #[test]
+    fn the_table_of_a_full_cache_is_muted() {
+        let table = Judgement {
+            pattern: Some(Pattern::Container),
+            live_objects: 1.0,
+            ..judged(Verdict::Growing, 0.0)
+        };
+        let mut sites = [table.clone(), judged(Verdict::Plateaued, 1.0), table];
+        mute_tables(&mut sites, &[0, 1]);
+        assert_eq!(sites[0].verdict, Verdict::Plateaued);
+        assert_eq!(sites[2].verdict, Verdict::Growing, "of another group");
+    }
+}

@@ -1,0 +1,386 @@
+//! Do objects that have grown old still die, and are such objects still being made?
+//!
+//! Over a horizon `H` that ends now, of the objects born after a warm-up of `H/10`:
+//!
+//! - **Mortality at old age.** From age `a ∈ (H/8, H/4]` (a power of two ticks, as the table of deaths
+//!   has it) count the deaths `k` and the time lived `E`, in horizons, by dead and living objects
+//!   together: the hazard is `k/E`, and with few deaths the Poisson distribution says exactly how
+//!   surprising they are. A leak's hazard is near 0. Harmless objects that reach such an age die at 3
+//!   per horizon or more, whether they live exponentially, lognormally, or exactly as long as a cache
+//!   keeps them. Tested against 2.
+//! - **Production.** The survivors must have been born all along: in several eighths of the time in
+//!   which they could have been, in its late half too, also when the fullest eighth is left out. A step,
+//!   start-up statics and a cache that has filled fail here.
+//!
+//! The horizon is the site's whole life. Where that shows nothing, its last half and last quarter are
+//! tried, so that a leak that began late is found before the process has doubled its age; but only if
+//! objects born before that were not seen to grow as old and die, which would explain the youngest too.
+
+use super::stats::{self, MIN_SAMPLES};
+use super::{Rate, SiteEvidence, Watch};
+use crate::snapshot::evidence::LiveObject;
+use crate::snapshot::evidence::{Cell, shift_for};
+
+/// Deaths per horizon at old age which a site must be shown to stay below.
+const HAZARD: f64 = 2.0;
+
+/// At an age of `a` horizons the limit is at most this over `a`: the hazard of heavy-tailed lives falls
+/// as they grow older, that of a lognormal like `1/a`.
+const HAZARD_AT_AGE: f64 = 0.45;
+
+/// A mortality as low as the one seen may come from a hazard of [`HAZARD`] this often.
+const SIGNIFICANCE: f64 = 0.05;
+
+/// Parts into which the time of production is cut.
+const PARTS: usize = 8;
+
+/// Evidence that objects grow old without dying.
+#[derive(Clone, Debug)]
+pub(crate) struct Tail {
+    /// Objects that reached the age, as samples.
+    pub(crate) reached: u32,
+    /// Those of them that are still alive.
+    pub(crate) alive: u32,
+    /// The age in seconds.
+    pub(crate) age_seconds: f64,
+    /// Time between the first and last birth among the survivors, in seconds.
+    pub(crate) born_over_seconds: f64,
+    /// Effective number of eighths in which the survivors were born: 8 if evenly.
+    pub(crate) evenness: f64,
+    /// Survivors' bytes produced per second.
+    pub(crate) rate: Rate,
+    /// P(hazard below the limit) × P(production has not stopped).
+    pub(crate) confidence: f64,
+    /// Of the mortality test.
+    pub(crate) p_value: f64,
+}
+
+/// The leak at this site, if there is one.
+pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
+    let cells: Vec<Cell> = site
+        .deaths
+        .map(|deaths| deaths.cells().collect())
+        .unwrap_or_default();
+    let width = if cells.is_empty() {
+        1
+    } else {
+        1 << shift_for(watch.now)
+    };
+    let deaths = cells.iter().map(|cell| cell.birth_start);
+    let origin = site
+        .live
+        .iter()
+        .map(|sample| sample.birth)
+        .chain(deaths)
+        .min()?;
+    let life = watch.now.saturating_sub(origin);
+    let shortest = (watch.now / 4).max((watch.min_seconds / watch.tick_seconds).ceil() as u32);
+    let at_scale = |span: u32, whole: bool| {
+        if span < shortest {
+            return None;
+        }
+        // The youngest age shows whether what is made now is still as much as it was.
+        let youngest = Horizon::all(watch.now, span, width).last()?;
+        if !youngest.is_spread(site.live, watch) {
+            return None;
+        }
+        Horizon::all(watch.now, span, width)
+            .filter(|horizon| whole || !horizon.elders_die(&cells, site.live, origin))
+            .filter_map(|horizon| horizon.judge(&cells, site.live, watch))
+            .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
+    };
+    at_scale(life, true).or_else(|| {
+        let parts = [watch.now / 2, watch.now / 4]
+            .into_iter()
+            .filter(|span| *span < life);
+        parts.into_iter().find_map(|span| at_scale(span, false))
+    })
+}
+
+/// A stretch of time that ends now, all in ticks.
+struct Horizon {
+    now: u32,
+    span: u32,
+    /// Objects born before this are left out; a bin boundary of the table of deaths.
+    cut: u32,
+    /// The age from which objects count as old; a row boundary of the table of deaths.
+    age: u32,
+}
+
+impl Horizon {
+    /// Several ages: the oldest sees through long but mortal lives, the youngest serves where samples are
+    /// few.
+    fn all(now: u32, span: u32, width: u32) -> impl Iterator<Item = Self> {
+        let start = now - span;
+        let cut = (start + span / 10).next_multiple_of(width);
+        let oldest = (span / 3 * 2).checked_ilog2().map_or(0, |log| 1u32 << log);
+        [oldest, oldest / 2, oldest / 4, oldest / 8, oldest / 16]
+            .into_iter()
+            .filter(move |age| *age > 0 && 2 * age >= width)
+            // Production must be seen for at least a quarter of the horizon.
+            .filter(move |age| cut + age + span / 4 <= now)
+            .map(move |age| Self {
+                now,
+                span,
+                cut,
+                age,
+            })
+    }
+
+    /// Whether objects born before this horizon have reached the same age and died, at a rate that
+    /// would explain a fifth of the objects that reach it now.
+    fn elders_die(&self, cells: &[Cell], live: &[LiveObject], origin: u32) -> bool {
+        let died: u32 = cells
+            .iter()
+            .filter(|cell| cell.birth_start < self.cut && cell.age_low >= self.age)
+            .map(|cell| u32::from(cell.count))
+            .sum();
+        let before = f64::from(self.cut.saturating_sub(origin).max(1));
+        let during = f64::from(self.now - self.age - self.cut);
+        let reached = live
+            .iter()
+            .filter(|sample| self.is_survivor(sample))
+            .count() as f64;
+        f64::from(died) / before > 0.2 * reached / during
+    }
+
+    fn is_survivor(&self, sample: &LiveObject) -> bool {
+        sample.birth >= self.cut && sample.birth.saturating_add(self.age) <= self.now
+    }
+
+    /// Which eighth of the time of production a survivor was born in.
+    fn part(&self, sample: &LiveObject) -> usize {
+        let window = u64::from(self.now - self.age - self.cut);
+        (u64::from(sample.birth - self.cut) * PARTS as u64 / (window + 1)) as usize
+    }
+
+    fn survivors<'a>(&self, live: &'a [LiveObject]) -> Vec<&'a LiveObject> {
+        live.iter()
+            .filter(|sample| self.is_survivor(sample))
+            .collect()
+    }
+
+    fn is_spread(&self, live: &[LiveObject], watch: &Watch) -> bool {
+        Production::of(self, &self.survivors(live), watch).is_spread()
+    }
+
+    fn judge(&self, cells: &[Cell], live: &[LiveObject], watch: &Watch) -> Option<Tail> {
+        let mut survivors = self.survivors(live);
+        let all = Production::of(self, &survivors, watch);
+        // A step must not speak for a leak: what remains without it must do so alone.
+        let burst = all.burst();
+        survivors.retain(|sample| !burst.contains(&self.part(sample)));
+        let bytes: f64 = survivors.iter().map(|sample| sample.estimate()).sum();
+        let alive = survivors.len() as u32;
+        if alive < MIN_SAMPLES || bytes < watch.min_bytes as f64 {
+            return None;
+        }
+        let (died, exposure) = self.mortality(cells, &survivors);
+        let limit = HAZARD.min(HAZARD_AT_AGE * f64::from(self.span) / f64::from(self.age));
+        let p_value = stats::poisson_at_most(died, limit * exposure);
+        if p_value > SIGNIFICANCE || !all.is_spread() || self.has_stopped(live) {
+            return None;
+        }
+        let production = Production::of(self, &survivors, watch);
+        let share = 1.0 - burst.len() as f64 / PARTS as f64;
+        Some(Tail {
+            reached: alive + died,
+            alive,
+            age_seconds: watch.seconds(f64::from(self.age)),
+            born_over_seconds: watch.seconds(f64::from(production.last - production.first)),
+            evenness: production.evenness(),
+            rate: self.rate(&survivors, &production, share, watch),
+            confidence: confident_of_hazard(died, limit * exposure)
+                * self.not_stopped(&production, alive),
+            p_value,
+        })
+    }
+
+    /// Nothing that lives was born for twice as long as the longest wait before, although at the
+    /// mean rate four objects would have been.
+    fn has_stopped(&self, live: &[LiveObject]) -> bool {
+        let mut births: Vec<u32> = live
+            .iter()
+            .map(|sample| sample.birth.min(self.now))
+            .filter(|at| *at >= self.cut)
+            .collect();
+        births.sort_unstable();
+        let longest = births
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .max()
+            .unwrap_or(0);
+        let (first, last) = (births.first().copied(), births.last().copied());
+        let gap = self.now - last.unwrap_or(self.cut);
+        let active = f64::from(last.unwrap_or(0) - first.unwrap_or(0)).max(1.0);
+        gap > 2 * longest && births.len() as f64 * f64::from(gap) > 4.0 * active
+    }
+
+    /// Deaths at old age, and the time lived at old age by all, in horizons.
+    fn mortality(&self, cells: &[Cell], survivors: &[&LiveObject]) -> (u32, f64) {
+        let mut died = 0;
+        let mut lived = 0.0;
+        for cell in cells {
+            if cell.birth_start < self.cut || cell.age_low < self.age {
+                continue;
+            }
+            let oldest = (cell.age_high as f64).min(f64::from(self.now - cell.birth_start));
+            let middle = (f64::from(cell.age_low) + oldest) / 2.0;
+            died += u32::from(cell.count);
+            lived += f64::from(cell.count) * (middle - f64::from(self.age)).max(0.0);
+        }
+        for sample in survivors {
+            lived += f64::from(self.now - sample.birth - self.age);
+        }
+        (died, lived / f64::from(self.span))
+    }
+
+    /// Births are a compound Poisson process, of which sampling takes a part: the squares of the
+    /// weighted sizes estimate the variance of both together.
+    fn rate(
+        &self,
+        survivors: &[&LiveObject],
+        production: &Production,
+        share: f64,
+        watch: &Watch,
+    ) -> Rate {
+        let window = f64::from(self.now - self.age - self.cut);
+        let late = f64::from(production.first - self.cut);
+        // A production that began late counts from its first object, which is then not counted.
+        let began_late = survivors.len() as f64 * late > 4.0 * (window - late);
+        let from = if began_late {
+            production.first + 1
+        } else {
+            self.cut
+        };
+        let counted = || {
+            survivors
+                .iter()
+                .filter(|one| one.birth >= from)
+                .map(|one| one.estimate())
+        };
+        let squares = counted().map(|bytes| bytes * bytes).sum();
+        let unit = watch.interval_bytes.max(1) as f64;
+        let sum = stats::gamma_interval(counted().sum(), squares, unit);
+        let ticks = f64::from((self.now - self.age).saturating_sub(from).max(1));
+        let seconds = watch.seconds(ticks) * if began_late { 1.0 } else { share };
+        Rate {
+            estimate: sum.estimate / seconds,
+            low: sum.low / seconds,
+            high: sum.high / seconds,
+        }
+    }
+
+    /// Probability that no survivor in the last stretch is chance, with one stop in twenty sites.
+    fn not_stopped(&self, production: &Production, alive: u32) -> f64 {
+        let gap = f64::from(self.now - self.age - production.last);
+        let active = f64::from((production.last - production.first).max(1));
+        let expected = f64::from(alive) * gap / active;
+        1.0 / (1.0 + 0.05 * expected.exp_m1())
+    }
+}
+
+/// When the survivors were born.
+struct Production {
+    parts: [f64; PARTS],
+    counts: [u32; PARTS],
+    first: u32,
+    last: u32,
+}
+
+impl Production {
+    fn of(horizon: &Horizon, survivors: &[&LiveObject], watch: &Watch) -> Self {
+        let births = survivors.iter().map(|sample| sample.birth);
+        let mut production = Self {
+            parts: [0.0; PARTS],
+            counts: [0; PARTS],
+            first: births.clone().min().unwrap_or(0),
+            last: births.max().unwrap_or(0),
+        };
+        for sample in survivors {
+            let part = horizon.part(sample);
+            production.parts[part] += expected_samples(sample, watch);
+            production.counts[part] += 1;
+        }
+        production
+    }
+
+    /// The fullest part, if it holds far more than the others, and its fuller neighbour, into which
+    /// a burst may reach. In the last two short-lived objects gather too.
+    fn burst(&self) -> std::ops::Range<usize> {
+        let (fullest, most) =
+            self.parts
+                .iter()
+                .copied()
+                .enumerate()
+                .take(PARTS - 2)
+                .fold(
+                    (0, 0.0),
+                    |best, part| if part.1 > best.1 { part } else { best },
+                );
+        let others = (self.parts.iter().sum::<f64>() - most) / (PARTS as f64 - 1.0);
+        if most <= 3.0 * others + 4.0 {
+            return 0..0;
+        }
+        let before = fullest.checked_sub(1).map_or(-1.0, |part| self.parts[part]);
+        let after = self.parts.get(fullest + 1).copied().unwrap_or(-1.0);
+        if before > after {
+            fullest - 1..fullest + 1
+        } else {
+            fullest..fullest + 2
+        }
+    }
+
+    /// Still so without the fullest part.
+    fn is_spread(&self) -> bool {
+        let fullest = (0..PARTS).max_by(|a, b| self.parts[*a].total_cmp(&self.parts[*b]));
+        let rest = |from: usize| {
+            (from..PARTS)
+                .filter(move |part| Some(*part) != fullest)
+                .map(|part| self.parts[part])
+        };
+        let counted = |from: usize| -> u32 {
+            (from..PARTS)
+                .filter(|part| Some(*part) != fullest)
+                .map(|part| self.counts[part])
+                .sum()
+        };
+        let occupied = rest(0).filter(|part| *part > 0.0).count();
+        let late: f64 = rest(PARTS / 2).sum();
+        let (late_count, count) = (counted(PARTS / 2), counted(0));
+        let by_chance = stats::poisson_at_most(late_count, 0.4 * f64::from(count)) > 0.05;
+        // Well over half of what this many even births would occupy.
+        let all: u32 = self.counts.iter().sum();
+        let even = PARTS as f64 * (1.0 - (1.0 - 1.0 / PARTS as f64).powf(f64::from(all)));
+        occupied >= 2
+            && occupied as f64 + 1.0 >= 0.6 * even
+            && count >= 3
+            && late_count >= 1
+            && (late >= 0.25 * rest(0).sum::<f64>() || by_chance)
+    }
+
+    /// `exp` of the entropy.
+    fn evenness(&self) -> f64 {
+        let total: f64 = self.parts.iter().sum();
+        let entropy: f64 = self
+            .parts
+            .iter()
+            .filter(|part| **part > 0.0)
+            .map(|part| -part / total * (part / total).ln())
+            .sum();
+        entropy.exp()
+    }
+}
+
+/// How many samples at the present interval this sample stands for: objects sampled when the interval
+/// was shorter are more, and weigh less.
+fn expected_samples(sample: &LiveObject, watch: &Watch) -> f64 {
+    let interval = watch.interval_bytes.max(1) as f64;
+    f64::from(sample.weight) * -(-(sample.bytes as f64) / interval).exp_m1()
+}
+
+/// P(hazard < limit) after `died` deaths, from Jeffreys' prior.
+fn confident_of_hazard(died: u32, at_limit: f64) -> f64 {
+    let shape = f64::from(died) + 0.5;
+    1.0 - statrs::function::gamma::gamma_ur(shape, at_limit.max(f64::MIN_POSITIVE))
+}

@@ -1,0 +1,290 @@
+//! The verdicts on growth with the names of those whom they are about.
+
+mod naming;
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::growth::{
+    self, Judgement, Lifetimes, Member, Pattern, SiteEvidence, Span, Verdict, Watch,
+};
+use super::series::Series;
+use super::{Estimate, whole_sites};
+use crate::snapshot::evidence::{Evidence, SiteKey};
+use crate::snapshot::{Info, Site, Snapshot, Totals};
+pub use naming::GrowthFrame;
+use naming::Name;
+
+/// Bucket 0 of a site's lifetimes ends at 2^10 ns.
+const LIFETIME_UNIT_SECONDS: f64 = 1024e-9;
+
+/// What is said of one call site, or of several that belong to one mistake.
+///
+/// Serialises to the object that `GET /heap/growth?format=json` has for it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Growth {
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// How it grows, or why growth is no alarm.
+    pub pattern: Option<Pattern>,
+    /// Id of the site; of the one that holds most, where several stacks have one verdict. Stable
+    /// across restarts of the same binary, written as 16 hex digits.
+    #[serde(serialize_with = "hex")]
+    pub site: u64,
+    /// Stacks that the verdict is about.
+    pub sites: usize,
+    /// The function to blame: the innermost that merely holds or runs nothing for others.
+    pub function: String,
+    /// Source file and line in `function`.
+    pub location: Option<String>,
+    /// The innermost function in the user's own code, where it is not `function`.
+    pub own_function: Option<String>,
+    /// Source file and line in `own_function`.
+    pub own_location: Option<String>,
+    /// Crate of `function`.
+    #[serde(rename = "crate")]
+    pub krate: String,
+    /// The type behind the bytes, such as `HashMap<u64, chat::Session>`, where the stack tells it.
+    #[serde(rename = "type")]
+    pub allocated_type: Option<String>,
+    /// What was spawned, where the objects are asynchronous tasks.
+    pub task: Option<String>,
+    /// Growth; what it means where nothing grows is only that nothing was seen to.
+    pub rate_bytes_per_second: Estimate,
+    /// Allocated and not yet freed.
+    pub live_bytes: Estimate,
+    /// Allocated and not yet freed.
+    pub live_objects: Estimate,
+    /// How long the history is that the verdict rests on.
+    pub watched_seconds: f64,
+    /// Probability that objects do not die and are still being made, or that the growth is no
+    /// noise; none where the rule that decided states no probability.
+    pub confidence: Option<f64>,
+    /// What was seen, in one sentence.
+    pub evidence: String,
+    /// What else would look like this, where it alarms.
+    pub caution: Option<String>,
+    /// The stack with inlined frames, innermost first; where several stacks have one verdict, what
+    /// they have in common from `function` outwards.
+    pub frames: Vec<GrowthFrame>,
+}
+
+/// All verdicts at one moment, worst first, and what holds for all of them.
+///
+/// Displaying it gives text that can be pasted into a ticket.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// What is true of the snapshot that was judged.
+    pub info: Info,
+    /// How long the history is.
+    pub watched_seconds: f64,
+    /// Time between two points of the history.
+    pub tick_seconds: f64,
+    /// Nothing is judged before this much was watched.
+    pub min_watch_seconds: f64,
+    /// A steady leak slower than this cannot be told yet: fewer than ten samples are expected of it.
+    pub visible_bytes_per_second: f64,
+    /// Sites without a history because there are too many.
+    pub sites_left_out: usize,
+    /// The process's memory and its limit; none where they cannot be read.
+    pub memory: Option<Memory>,
+    /// Worst first.
+    pub verdicts: Vec<Growth>,
+}
+
+/// Where the process's memory is heading.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Memory {
+    /// Physical memory of the process.
+    pub resident_bytes: u64,
+    /// The smallest limit of the control groups that the process is in.
+    pub limit_bytes: Option<u64>,
+    /// Until the limit is reached at the rate of what leaks and grows, if every live byte costs one
+    /// of physical memory; an end of the interval is null where growth may be nil.
+    pub seconds_to_limit: Option<Estimate>,
+}
+
+/// What is known besides the sites.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched {
+    pub(crate) watch: Watch,
+    pub(crate) sites_left_out: usize,
+    pub(crate) resident_bytes: Option<u64>,
+    pub(crate) limit_bytes: Option<u64>,
+}
+
+/// Judges all sites that have a history.
+pub(crate) fn verdicts(
+    snapshot: &Snapshot,
+    evidence: &[Evidence],
+    histories: &HashMap<SiteKey, Series>,
+    watched: &Watched,
+) -> Report {
+    let known: Vec<Known<'_>> = snapshot
+        .sites
+        .iter()
+        .zip(evidence)
+        .filter_map(|(site, evidence)| Known::of(snapshot, site, evidence, histories))
+        .collect();
+    let members: Vec<Member<'_, &str>> = known.iter().map(Known::member).collect();
+    let whole: HashMap<u64, Totals> = whole_sites(snapshot)
+        .into_iter()
+        .map(|(site, whole)| (site.id, whole.live))
+        .collect();
+    let mut judged = growth::judge_all(&members, &watched.watch);
+    judged.sort_by(|a, b| {
+        let (a, b) = (a.judgement.severity(), b.judgement.severity());
+        b.0.cmp(&a.0)
+            .then(b.1.total_cmp(&a.1))
+            .then(b.2.total_cmp(&a.2))
+    });
+    let verdicts: Vec<Growth> = judged
+        .iter()
+        .map(|group| {
+            let mut sites: Vec<&Known<'_>> = group.members.iter().map(|i| &known[*i]).collect();
+            sites.sort_by(|a, b| b.site.live.bytes.total_cmp(&a.site.live.bytes));
+            growth_of(snapshot, &sites, &whole, &group.judgement)
+        })
+        .collect();
+    let watch = &watched.watch;
+    Report {
+        info: snapshot.info.clone(),
+        watched_seconds: watch.watched_seconds(),
+        tick_seconds: watch.tick_seconds,
+        min_watch_seconds: watch.min_seconds,
+        visible_bytes_per_second: growth::smallest_visible_rate(
+            watch.interval_bytes,
+            watch.watched_seconds(),
+        ),
+        sites_left_out: watched.sites_left_out,
+        memory: memory(watched, &verdicts),
+        verdicts,
+    }
+}
+
+impl Report {
+    /// How many call sites have this verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        let same = self.verdicts.iter().filter(|one| one.verdict == verdict);
+        same.count()
+    }
+}
+
+/// A site with a history.
+struct Known<'a> {
+    site: &'a Site,
+    evidence: &'a Evidence,
+    series: &'a Series,
+    lifetimes: Vec<u64>,
+    name: Name<'a>,
+}
+
+impl<'a> Known<'a> {
+    fn of(
+        snapshot: &'a Snapshot,
+        site: &'a Site,
+        evidence: &'a Evidence,
+        histories: &'a HashMap<SiteKey, Series>,
+    ) -> Option<Self> {
+        Some(Known {
+            site,
+            evidence,
+            series: histories.get(&evidence.site)?,
+            lifetimes: site.lifetimes.iter().copied().map(u64::from).collect(),
+            name: Name::of(snapshot, site),
+        })
+    }
+
+    fn member(&self) -> Member<'_, &str> {
+        Member {
+            site: SiteEvidence {
+                series: self.series,
+                deaths: self.evidence.deaths.as_ref(),
+                live: &self.evidence.live,
+                lifetimes: Lifetimes {
+                    counts: &self.lifetimes,
+                    unit_seconds: LIFETIME_UNIT_SECONDS,
+                },
+                mixed: self.site.overflow,
+            },
+            keys: [&self.name.call_site, &self.name.function],
+        }
+    }
+}
+
+/// `sites`: those with most live bytes first.
+fn growth_of(
+    snapshot: &Snapshot,
+    sites: &[&Known<'_>],
+    whole: &HashMap<u64, Totals>,
+    judgement: &Judgement,
+) -> Growth {
+    let interval = snapshot.info.largest_interval_bytes;
+    let (mut live, mut allocated) = (Totals::default(), Totals::default());
+    for known in sites {
+        live += whole.get(&known.site.id).copied().unwrap_or_default();
+        allocated += known.site.allocated;
+    }
+    let largest = sites[0];
+    let frames = naming::common(sites.iter().map(|known| &known.name));
+    let own = frames.iter().find(|frame| frame.own);
+    let own = own.filter(|own| own.function != largest.name.function);
+    Growth {
+        verdict: judgement.verdict,
+        pattern: judgement.pattern,
+        site: largest.site.id,
+        sites: sites.len(),
+        function: largest.name.function.clone(),
+        location: largest.name.location.clone(),
+        own_function: own.map(|own| own.function.clone()),
+        own_location: own.and_then(|own| own.location.clone()),
+        krate: largest.name.krate.clone(),
+        allocated_type: largest.name.allocated_type(),
+        task: largest.name.task(),
+        rate_bytes_per_second: judgement.rate,
+        live_bytes: Estimate::bytes(&live, interval),
+        live_objects: Estimate::objects(&live, &allocated, interval),
+        watched_seconds: judgement.watched_seconds,
+        confidence: judgement.confidence,
+        evidence: growth::sentence(judgement),
+        caution: growth::caution(judgement),
+        frames,
+    }
+}
+
+fn memory(watched: &Watched, verdicts: &[Growth]) -> Option<Memory> {
+    let resident_bytes = watched.resident_bytes?;
+    let alarms = verdicts.iter().filter(|growth| growth.verdict.alarms());
+    let rates: Vec<Estimate> = alarms.map(|growth| growth.rate_bytes_per_second).collect();
+    let until = |limit| growth::time_to_limit(limit, resident_bytes, 1.0, &rates);
+    let span = watched.limit_bytes.and_then(until);
+    Some(Memory {
+        resident_bytes,
+        limit_bytes: watched.limit_bytes,
+        seconds_to_limit: span.map(
+            |Span {
+                 estimate,
+                 low,
+                 high,
+             }| Estimate {
+                estimate,
+                low,
+                high,
+            },
+        ),
+    })
+}
+
+fn hex<S: serde::Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{id:016x}"))
+}
+
+#[cfg(test)]
+#[path = "verdicts/tests.rs"]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::sample;

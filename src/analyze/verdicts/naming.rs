@@ -1,0 +1,113 @@
+//! Whom a verdict names.
+
+use serde::Serialize;
+
+use crate::analyze::{Caller, source, visible};
+use crate::snapshot::{Frame, Origin, Site, Snapshot};
+use crate::symbols::{allocated_type, spawned_task};
+
+/// One function of a stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GrowthFrame {
+    /// Function name with generic arguments.
+    pub function: String,
+    /// Source file and line.
+    pub location: Option<String>,
+    /// Whose code it is; none for code without Rust names.
+    #[serde(rename = "crate")]
+    pub krate: Option<String>,
+    #[serde(skip)]
+    pub(super) own: bool,
+}
+
+/// Whom one site is blamed on.
+pub(super) struct Name<'a> {
+    pub(super) function: String,
+    pub(super) location: Option<String>,
+    pub(super) krate: String,
+    /// Function and location: what stacks of one call site share.
+    pub(super) call_site: String,
+    /// All frames, innermost first.
+    frames: Vec<&'a Frame>,
+    /// Where `function` is among them.
+    place: usize,
+}
+
+impl<'a> Name<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot, site: &'a Site) -> Self {
+        let caller = Caller::blamed(snapshot, site);
+        let function = caller.function().into_owned();
+        let location = caller.call_site.and_then(|step| source(step.frame));
+        let frames: Vec<&Frame> = site
+            .stack
+            .iter()
+            .flat_map(|location| visible(snapshot.frames(*location)))
+            .collect();
+        let blamed = caller.call_site.map(|step| step.frame);
+        let place = frames
+            .iter()
+            .position(|frame| blamed.is_some_and(|blamed| std::ptr::eq(*frame, blamed)));
+        Name {
+            call_site: format!("{function} {}", location.as_deref().unwrap_or_default()),
+            krate: caller.krate().0.into_owned(),
+            function,
+            location,
+            frames,
+            place: place.unwrap_or(0),
+        }
+    }
+}
+
+impl Name<'_> {
+    pub(super) fn allocated_type(&self) -> Option<String> {
+        allocated_type(self.frames.iter().copied())
+    }
+
+    pub(super) fn task(&self) -> Option<String> {
+        spawned_task(self.frames.iter().copied())
+    }
+}
+
+/// The frames that all have in common, from the function to blame outwards; the whole stack of one.
+pub(super) fn common<'a, 'n: 'a>(
+    names: impl IntoIterator<Item = &'a Name<'n>>,
+) -> Vec<GrowthFrame> {
+    let mut names = names.into_iter();
+    let Some(first) = names.next() else {
+        return Vec::new();
+    };
+    let (mut from, mut length) = (0, first.frames.len());
+    for other in names {
+        from = first.place;
+        let theirs = other.frames[other.place..].iter();
+        let same = first.frames[from..]
+            .iter()
+            .zip(theirs)
+            .take_while(|(a, b)| a.function == b.function);
+        length = length.min(same.count());
+    }
+    first.frames[from..]
+        .iter()
+        .take(length)
+        .map(|frame| GrowthFrame::of(frame))
+        .collect()
+}
+
+impl GrowthFrame {
+    fn of(frame: &Frame) -> Self {
+        GrowthFrame {
+            function: frame.function.to_string(),
+            location: source(frame),
+            krate: match &frame.origin {
+                Origin::Own { krate } if krate.is_empty() => None,
+                Origin::Own { krate } => Some(krate.to_string()),
+                Origin::Dependency { name, .. } => Some(name.to_string()),
+                Origin::Std => Some("std".to_owned()),
+                Origin::Allocator => Some("heapwatch".to_owned()),
+                Origin::Foreign => None,
+            },
+            own: matches!(frame.origin, Origin::Own { .. }),
+        }
+    }
+}

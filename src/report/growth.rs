@@ -1,0 +1,210 @@
+//! Verdicts on growth, for people and for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::json::Header;
+use super::number;
+use crate::analyze::{Estimate, Growth, Memory, Report, Verdict};
+
+/// Calm call sites that are shown, those with most bytes first.
+const CALM: usize = 10;
+
+const PER_TIME: [(f64, &str); 3] = [(1.0, "/s"), (60.0, "/min"), (3_600.0, "/h")];
+
+impl Report {
+    /// The report as one JSON object, with a line break at its end.
+    pub fn to_json(&self) -> String {
+        let table = Table {
+            snapshot: Header::of(&self.info),
+            history_seconds: self.watched_seconds,
+            tick_seconds: self.tick_seconds,
+            min_watch_seconds: self.min_watch_seconds,
+            too_early_below_bytes_per_second: self.too_early_below(),
+            sites_left_out: self.sites_left_out,
+            memory: self.memory.as_ref(),
+            verdicts: &self.verdicts,
+        };
+        // Plain structs of numbers and strings do not fail to serialise.
+        let mut text = serde_json::to_string_pretty(&table).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// None before anything was watched.
+    fn too_early_below(&self) -> Option<f64> {
+        (self.watched_seconds > 0.0).then_some(self.visible_bytes_per_second)
+    }
+}
+
+#[derive(Serialize)]
+struct Table<'a> {
+    #[serde(flatten)]
+    snapshot: Header<'a>,
+    history_seconds: f64,
+    tick_seconds: f64,
+    min_watch_seconds: f64,
+    too_early_below_bytes_per_second: Option<f64>,
+    sites_left_out: usize,
+    memory: Option<&'a Memory>,
+    verdicts: &'a [Growth],
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "heap growth, worst first, {}",
+            number::date(self.info.taken)
+        )?;
+        writeln!(
+            f,
+            "watched {} at a tick of {} s (pid {})",
+            number::duration(self.watched_seconds),
+            self.tick_seconds,
+            self.info.pid,
+        )?;
+        writeln!(f, "{}", self.summary())?;
+        if self.sites_left_out > 0 {
+            writeln!(
+                f,
+                "note: {} sites are not watched, because there are too many",
+                number::thousands(self.sites_left_out as u64)
+            )?;
+        }
+        for note in &self.info.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        if let Some(memory) = &self.memory {
+            writeln!(f, "{}", outlook(memory))?;
+        }
+        if let Some(rate) = self.too_early_below() {
+            let rate = rate_text(&Estimate::exact(rate));
+            writeln!(f, "too early to tell below {rate}")?;
+        }
+        let (alarms, calm): (Vec<_>, Vec<_>) = self
+            .verdicts
+            .iter()
+            .partition(|growth| growth.verdict.alarms());
+        for growth in alarms {
+            writeln!(f, "\n{growth}")?;
+        }
+        self.calm(f, calm)
+    }
+}
+
+impl Report {
+    fn summary(&self) -> String {
+        let parts = Verdict::ALL.map(|verdict| {
+            let count = self.count(verdict) as u64;
+            let name = verdict.name().replace('_', " ");
+            format!("{} {name}", number::thousands(count))
+        });
+        format!("call sites: {}", parts.join(", "))
+    }
+
+    fn calm(&self, f: &mut fmt::Formatter<'_>, mut calm: Vec<&Growth>) -> fmt::Result {
+        calm.retain(|growth| growth.verdict != Verdict::TooEarly);
+        calm.sort_by(|a, b| b.live_bytes.estimate.total_cmp(&a.live_bytes.estimate));
+        if !calm.is_empty() {
+            writeln!(f)?;
+        }
+        for growth in calm.into_iter().take(CALM) {
+            writeln!(f, "{}: {}", head(growth), growth.evidence)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Growth {
+    /// A few lines without a line break at the end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.rate_bytes_per_second.estimate > 0.0 {
+            "+"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "{}, {sign}{}, {} live in {} objects",
+            head(self),
+            rate_text(&self.rate_bytes_per_second),
+            number::bytes_with_error(&self.live_bytes),
+            number::count(&self.live_objects),
+        )?;
+        if let Some(own) = &self.own_function {
+            write!(f, "\n  in {}", place(own, self.own_location.as_deref()))?;
+        }
+        if let Some(task) = &self.task {
+            write!(f, "\n  tasks of {task}")?;
+        } else if let Some(ty) = &self.allocated_type {
+            write!(f, "\n  of type {ty}")?;
+        }
+        write!(f, "\n  {}", self.evidence)?;
+        if self.sites > 1 {
+            write!(f, "\n  at {} stacks together", self.sites)?;
+        }
+        if let Some(caution) = &self.caution {
+            write!(f, "\n  {caution}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `leaking: chat::register (src/chat.rs:41)`
+fn head(growth: &Growth) -> String {
+    let place = place(&growth.function, growth.location.as_deref());
+    format!("{}: {place}", growth.verdict.name().replace('_', " "))
+}
+
+fn place(function: &str, location: Option<&str>) -> String {
+    match location {
+        Some(location) => format!("{function} ({location})"),
+        None => function.to_owned(),
+    }
+}
+
+/// `3.1 MiB/min ± 0.4`: per second, minute or hour, so that it is a MiB at least where it can be.
+fn rate_text(rate: &Estimate) -> String {
+    let large = |(seconds, _): &&(f64, &str)| rate.estimate.abs() * seconds >= 1_048_576.0;
+    let [.., slowest] = &PER_TIME;
+    let (seconds, unit) = PER_TIME.iter().find(large).unwrap_or(slowest);
+    let scaled = Estimate {
+        estimate: rate.estimate * seconds,
+        low: rate.low * seconds,
+        high: rate.high * seconds,
+    };
+    let text = number::bytes_with_error(&scaled);
+    match text.split_once(" ± ") {
+        Some((value, error)) => format!("{value}{unit} ± {error}"),
+        None => text + unit,
+    }
+}
+
+fn outlook(memory: &Memory) -> String {
+    let resident = number::exact_bytes(memory.resident_bytes as f64);
+    let Some(limit) = memory.limit_bytes else {
+        return format!("memory: {resident} resident, without a limit of its own");
+    };
+    let limit = number::exact_bytes(limit as f64);
+    let left = match &memory.seconds_to_limit {
+        None => "nothing is known to grow towards it".to_owned(),
+        Some(time) if time.high.is_finite() => format!(
+            "at this growth it is reached in {} ({} to {})",
+            number::duration(time.estimate),
+            number::duration(time.low),
+            number::duration(time.high)
+        ),
+        Some(time) => format!(
+            "at this growth it is reached in {} ({} at the soonest)",
+            number::duration(time.estimate),
+            number::duration(time.low)
+        ),
+    };
+    format!("memory: {resident} resident of {limit}; {left}")
+}
+
+#[cfg(test)]
+#[path = "growth_tests.rs"]
+mod tests;

@@ -1,0 +1,57 @@
+use super::*;
+use crate::report::golden;
+
+fn rate(estimate: f64, low: f64, high: f64) -> Estimate {
+    Estimate {
+        estimate,
+        low,
+        high,
+    }
+}
+
+/// A rate that nobody can picture, or with digits that nobody knows, would be of no use in a ticket.
+#[test]
+fn rates_are_told_in_mebibytes_at_least_where_they_can_be() {
+    let mib = 1_048_576.0;
+    let text = |per_second: f64| {
+        let rate = rate(per_second, per_second * 0.9, per_second * 1.1);
+        rate_text(&rate)
+    };
+    assert_eq!(text(3.0 * mib), "3.0 MiB/s ± 0.3");
+    assert_eq!(text(3.1 * mib / 60.0), "3.1 MiB/min ± 0.3");
+    assert_eq!(text(3.0 * mib / 3_600.0), "3.0 MiB/h ± 0.3");
+    assert_eq!(text(3.0), "10.5 KiB/h ± 1.1");
+}
+
+/// Someone at 3 a.m. reads this line: infinity is no time of day.
+#[test]
+fn the_outlook_is_told_as_far_as_it_is_known() {
+    let memory = |seconds_to_limit| Memory {
+        resident_bytes: 1 << 30,
+        limit_bytes: Some(4 << 30),
+        seconds_to_limit,
+    };
+    assert_eq!(
+        outlook(&memory(Some(rate(3_600.0, 1_800.0, 7_200.0)))),
+        "memory: 1 GiB resident of 4 GiB; at this growth it is reached in 1 h 0 min (30 min 0 s to 2 h 0 min)"
+    );
+    let open = outlook(&memory(Some(rate(3_600.0, 1_800.0, f64::INFINITY))));
+    assert!(
+        open.ends_with("1 h 0 min (30 min 0 s at the soonest)"),
+        "{open}"
+    );
+    let calm = outlook(&memory(None));
+    assert!(
+        calm.ends_with("nothing is known to grow towards it"),
+        "{calm}"
+    );
+}
+
+/// Scripts read these fields and people paste these lines: a change to them is a change to the
+/// public surface.
+#[test]
+fn report_is_as_agreed() {
+    let report = crate::analyze::growth_sample();
+    golden::check("growth.json", &report.to_json());
+    golden::check("growth.txt", &report.to_string());
+}

@@ -1,0 +1,65 @@
+//! The example as its readers run it: both leaks are named, and nobody is accused in the corrected service.
+#![cfg(feature = "server")]
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+fn example() -> PathBuf {
+    let mut path = std::env::current_exe().expect("this test has a path");
+    path.pop();
+    path.pop();
+    path.join("examples").join("leaky_chat")
+}
+
+/// What the example says of growth after 20 s of load.
+fn verdicts(flags: &[&str]) -> String {
+    let output = Command::new(example())
+        .args(["--once", "--seconds", "20", "--addr", "127.0.0.1:0"])
+        .args(["--interval", "131072"])
+        .args(flags)
+        .stderr(Stdio::null())
+        .output()
+        .expect("the example is built with the tests");
+    assert!(output.status.success(), "{flags:?}: {}", output.status);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let (_, growth) = text.split_once("heap growth").expect("verdicts");
+    growth.to_owned()
+}
+
+fn lines<'t>(text: &'t str, verdict: &str) -> Vec<&'t str> {
+    let start = format!("{verdict}: ");
+    text.lines()
+        .filter(|line| line.starts_with(&start))
+        .collect()
+}
+
+#[test]
+#[ignore = "runs the example for 20 s"]
+fn the_leaks_are_named_and_the_rest_is_not_accused() {
+    let text = verdicts(&[]);
+    let leaking = lines(&text, "leaking");
+    assert!(
+        leaking.iter().any(|line| line.contains("leaky_chat.rs:")),
+        "the session map: {text}"
+    );
+    assert!(
+        text.contains("tasks of leaky_chat::watch_presence"),
+        "{text}"
+    );
+    let accused = [leaking, lines(&text, "growing")].concat();
+    for innocent in ["rooms.rs", "previews.rs", "server.rs"] {
+        let wrong = accused.iter().any(|line| line.contains(innocent));
+        assert!(!wrong, "{innocent} is accused: {text}");
+    }
+    assert!(!lines(&text, "stable").is_empty(), "{text}");
+}
+
+#[test]
+#[ignore = "runs the example for 20 s"]
+fn the_corrected_service_is_not_accused() {
+    let text = verdicts(&["--fixed"]);
+    assert!(
+        text.contains("verdict: no call site leaks or grows"),
+        "{text}"
+    );
+}
