@@ -78,7 +78,7 @@ pub(super) fn diff(
             Ok(Reply::ok(PROTOBUF_GZIP, profile).with(header::CONTENT_DISPOSITION, file))
         }
         DiffFormat::Folded => Ok(Reply::ok(TEXT, diff.folded())),
-        DiffFormat::Svg => svg(Picture::Diff(&diff)),
+        DiffFormat::Svg => diff_svg(&diff),
     }
 }
 
@@ -96,39 +96,48 @@ pub(super) fn flamegraph(
     match (&diff, query.svg) {
         (Some(diff), false) => Ok(Reply::ok(TEXT, diff.folded())),
         (None, false) => Ok(Reply::ok(TEXT, now.folded(shown))),
-        (Some(diff), true) => svg(Picture::Diff(diff)),
-        (None, true) => svg(Picture::Of(now, shown)),
+        (Some(diff), true) => diff_svg(diff),
+        (None, true) => snapshot_svg(now, shown),
     }
 }
 
-enum Picture<'s> {
-    Diff(&'s Diff<'s>),
-    Of(&'s Snapshot, SampleType),
+#[cfg(feature = "flamegraph")]
+fn diff_svg(diff: &Diff<'_>) -> Result<Reply, Reply> {
+    svg(diff.flamegraph())
+}
+
+#[cfg(feature = "flamegraph")]
+fn snapshot_svg(snapshot: &Snapshot, shown: SampleType) -> Result<Reply, Reply> {
+    svg(snapshot.flamegraph(shown))
 }
 
 /// inferno's pictures carry a style sheet and a script of their own, which the policy of all other
 /// pages forbids; in a sandbox they reach nothing.
 #[cfg(feature = "flamegraph")]
-fn svg(picture: Picture<'_>) -> Result<Reply, Reply> {
+fn svg(drawn: Result<Vec<u8>, Error>) -> Result<Reply, Reply> {
     const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src \
                           'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'; sandbox \
                           allow-scripts";
-    let drawn = match picture {
-        Picture::Diff(diff) => diff.flamegraph(),
-        Picture::Of(snapshot, shown) => snapshot.flamegraph(shown),
-    };
     let bytes = drawn.map_err(|error| Reply::error(StatusCode::NOT_FOUND, error))?;
     Ok(Reply::ok(SVG, bytes).with(header::CONTENT_SECURITY_POLICY, POLICY))
 }
 
 #[cfg(not(feature = "flamegraph"))]
-fn svg(picture: Picture<'_>) -> Result<Reply, Reply> {
-    // Nothing draws either.
-    let (Picture::Diff(_) | Picture::Of(..)) = picture;
-    Err(Reply::error(
+fn diff_svg(_: &Diff<'_>) -> Result<Reply, Reply> {
+    Err(no_svg())
+}
+
+#[cfg(not(feature = "flamegraph"))]
+fn snapshot_svg(_: &Snapshot, _: SampleType) -> Result<Reply, Reply> {
+    Err(no_svg())
+}
+
+#[cfg(not(feature = "flamegraph"))]
+fn no_svg() -> Reply {
+    Reply::error(
         StatusCode::NOT_IMPLEMENTED,
         "flame graphs as svg need heapwatch's feature \"flamegraph\"; format=folded needs none",
-    ))
+    )
 }
 
 /// What went wrong on the way to a snapshot.
