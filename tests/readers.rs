@@ -220,7 +220,7 @@ fn names_are_found_in_the_binary(folder: &Folder, program: &Program) {
     let segment = segment.expect("a place in the file");
     let address = place - segment.file_range().0 + segment.address();
     let symbols = object.symbol_map();
-    let symbol = symbols.get(address).unwrap().name();
+    let symbol = symbols.before(address).unwrap().name();
     assert!(symbol.contains("hold_session"), "{symbol}: {raw}");
 
     let rows = flat(&["-symbolize=local"], &[&binary, &bare]);

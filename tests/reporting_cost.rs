@@ -209,7 +209,7 @@ fn reports_of_many_sites_are_quick_and_leave_nothing_behind() {
     println!("snapshot {took:?} of {sites} sites");
 
     let idle = longest_wait(|| thread::sleep(later));
-    let busy = longest_wait(|| drop(profile(addr)));
+    let busy = longest_wait(|| assert!(profile(addr) > 0));
     println!("an allocation takes {idle:?} at the longest, {busy:?} while a profile is made");
 
     assert!(first < 2 * slack * Duration::from_secs(1), "{first:?}");

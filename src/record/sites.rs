@@ -26,7 +26,7 @@ const SHARDS: usize = 64;
 /// never have more.
 const MIN_SAMPLES_FOR_DEATHS: u64 = 4;
 
-/// Buckets of a histogram of times; see [`age_bucket`].
+/// Buckets of a histogram of times, each twice as long as the one before.
 pub const AGE_BUCKETS: usize = 40;
 
 /// A site's number: its place in a shard times the number of shards, plus the shard.

@@ -1,4 +1,5 @@
 //! A client on a plain socket.
+#![allow(dead_code, unreachable_pub)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
