@@ -15,7 +15,6 @@ fn example() -> PathBuf {
 fn verdicts(flags: &[&str]) -> String {
     let output = Command::new(example())
         .args(["--once", "--seconds", "20", "--addr", "127.0.0.1:0"])
-        .args(["--interval", "131072"])
         .args(flags)
         .stderr(Stdio::null())
         .output()

@@ -17,9 +17,7 @@ use crate::{Chat, progress, report, server};
 type Failure = Box<dyn Error>;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if let Some(bytes) = args.interval {
-        report::set_interval(bytes)?;
-    }
+    report::set_interval(args.interval)?;
     let endpoint = report::serve(args.addr)
         .map_err(|error| cannot_listen("heapwatch", "--addr", args.addr, error))?;
     Runtime::new()?.block_on(serve_and_load(args, &endpoint))

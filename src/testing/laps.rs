@@ -5,6 +5,7 @@
 //! last. Because windows share the lap between them, a container that doubles with its length has
 //! exactly twice the lowest level in each window.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -168,6 +169,21 @@ impl<K: Copy + Eq + Hash> Laps<K> {
     /// Laps after which [`growing`](Self::growing) can tell.
     pub(super) fn enough(&self) -> usize {
         self.end_of(3)
+    }
+
+    /// Laps after which growth is taken for a leak: whatever happened by chance just when
+    /// [`enough`](Self::enough) laps were over has not happened again after twice as many.
+    pub(super) fn most(&self) -> usize {
+        2 * self.enough()
+    }
+
+    /// Whether more laps can change the verdict that nothing grows.
+    pub(super) fn suspicious(&self) -> bool {
+        match self.count.cmp(&self.enough()) {
+            Ordering::Less => !self.settled(),
+            Ordering::Equal => !self.growing().is_empty() || self.total_growing().is_some(),
+            Ordering::Greater => true,
+        }
     }
 
     /// The keys whose levels grow.

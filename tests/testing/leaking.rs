@@ -16,7 +16,7 @@ use crate::failure;
 fn assert_found(name: &str, iteration: impl FnMut()) {
     let message = failure(|| assert_no_growth(iteration, 20));
     assert!(
-        message.starts_with("memory still grows after 80 iterations"),
+        message.starts_with("memory still grows after 160 iterations"),
         "{message}"
     );
     assert!(

@@ -42,17 +42,17 @@ fn names_lines_and_amounts() {
     };
     let message = failure(|| assert_no_growth(|| rooms.join(), 100));
     let expected = format!(
-        "memory still grows after 400 iterations, by 112 B an iteration
+        "memory still grows after 800 iterations, by 112 B an iteration
 
 100 B in 1 object an iteration: testing::testing::message::Rooms::join \
          (tests/testing/message.rs:{})
-    at most 9.766 KiB in iterations 50 to 100, at least 19.53 KiB in iterations 200 to 400
-    39.06 KiB in 400 objects are live now
+    at most 19.53 KiB in iterations 100 to 200, at least 39.06 KiB in iterations 400 to 800
+    78.13 KiB in 800 objects are live now
 
 12 B in 0.5 objects an iteration: testing::testing::message::greet \
          (tests/testing/message.rs:{})
-    at most 1.172 KiB in iterations 50 to 100, at least 2.344 KiB in iterations 200 to 400
-    4.688 KiB in 200 objects are live now
+    at most 2.344 KiB in iterations 100 to 200, at least 4.688 KiB in iterations 400 to 800
+    9.375 KiB in 400 objects are live now
 
 If this is a cache that is still filling, fill it before, or ask for more iterations.",
         line("// join"),
