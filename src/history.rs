@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::analyze::series::{self, Series};
+use crate::process;
 #[cfg(feature = "server")]
 use crate::process::own_cpu;
 use crate::snapshot::evidence::{self, SiteKey};
@@ -72,9 +73,10 @@ pub fn watch() -> Result<(), Error> {
         };
         let mut running = lock(running);
         if !*running {
-            std::thread::Builder::new()
-                .name("heapwatch-history".to_owned())
-                .spawn(run)?;
+            std::thread::Builder::new().spawn(|| {
+                process::name_thread(c"heapwatch-watch");
+                run();
+            })?;
             *running = true;
         }
         Ok(())

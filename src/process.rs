@@ -7,6 +7,17 @@ pub(crate) mod own_cpu;
 
 pub(crate) use cgroup::MemoryLimit;
 
+/// Names the current thread, one of heapwatch's own, as its first act. A thread that std starts with
+/// a name allocates a copy of it before it runs anything that could mute it, which would show in
+/// the application's heap.
+pub(crate) fn name_thread(name: &std::ffi::CStr) {
+    // A nameless thread does as well.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_name(name);
+    #[cfg(not(target_os = "linux"))]
+    let _ = name;
+}
+
 /// The figures that Prometheus clients report as `process_*`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[cfg_attr(

@@ -6,20 +6,27 @@
 //! those to [`Module`]s. Names are found once, on first use, and kept with the snapshot.
 
 pub(crate) mod evidence;
+mod facts;
 mod hash;
 pub(crate) mod scope;
+pub(crate) mod serial;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 pub(crate) use crate::record::fork::PerProcess;
 pub use crate::record::sites::AGE_BUCKETS;
 use crate::record::thread;
 
+pub use facts::{Facts, JemallocFacts};
+use serial::{Hex, bounded};
 use take::take;
 
 /// An owned copy of all counters at one moment. See the [module's documentation](self).
@@ -33,8 +40,18 @@ pub struct Snapshot {
     pub(crate) names: OnceLock<Vec<Arc<[Frame]>>>,
 }
 
+/// Two snapshots are equal if all that was recorded is; names follow from it and are not compared.
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        self.info == other.info
+            && self.modules == other.modules
+            && self.locations == other.locations
+            && self.sites == other.sites
+    }
+}
+
 /// What is true of a whole snapshot.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Info {
     /// When the snapshot was taken.
     pub taken: SystemTime,
@@ -47,28 +64,36 @@ pub struct Info {
     /// Samples taken since the start.
     pub samples: u64,
     /// Samples that could not be kept, by reason; empty when nothing was lost.
+    #[serde(deserialize_with = "bounded::<_, _, 100>")]
     pub dropped: Vec<Dropped>,
     /// Things that limit what this snapshot can say, one sentence each; empty on a healthy process.
+    #[serde(deserialize_with = "bounded::<_, _, 100>")]
     pub notes: Vec<String>,
     /// Bytes that heapwatch's own tables take.
     pub self_bytes: u64,
     /// Process id.
     pub pid: u32,
-    /// Random number that names this process's profile; equal in two snapshots of one process.
+    /// Random number that names this process's profile; equal in two snapshots of one process, and
+    /// 0 if that is not known.
+    #[serde(with = "Hex")]
     pub profile_id: u64,
+    /// Whether the error of the counters is known. It is not in a profile that another tool wrote.
+    pub error_bars: bool,
+    /// What the process and its machine looked like.
+    pub process: Facts,
 }
 
 /// Samples lost for one reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// Short snake_case reason, as in the metric `heapwatch_samples_dropped_total{reason}`.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// How many samples.
     pub samples: u64,
 }
 
 /// One loaded object: the executable or a shared library.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Module {
     /// Path of the file, empty if unknown.
     pub path: String,
@@ -122,7 +147,7 @@ pub struct Site {
 ///
 /// A sample of `s` bytes that was picked with probability `p` stands for `w = 1/p` objects and
 /// `s·w` bytes. The sums are unbiased; their variances are `Σ w²(1−p)` and `Σ (s·w)²(1−p)`.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Objects.
     pub objects: f64,
@@ -135,7 +160,7 @@ pub struct Totals {
 }
 
 /// A function in a stack, as a person reads it. Equal texts are shared between frames.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Frame {
     /// Function name with generic arguments, without hash; `module+0xoffset` without symbols.
     pub function: Arc<str>,
@@ -150,11 +175,13 @@ pub struct Frame {
 }
 
 /// Whose code a frame is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The user's own code; the crate's name where the function's name tells it.
     Own {
         /// Crate name, empty if unknown.
+        #[serde(rename = "crate")]
         krate: Arc<str>,
     },
     /// A dependency: from a registry, a git repository or a vendor folder.

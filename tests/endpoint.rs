@@ -349,7 +349,11 @@ fn all_pages_tell_the_same_numbers() {
         program.order(interval);
         let profile = profile_totals(program.addr);
         assert!(profile[3] > 10e6, "{profile:?}");
-        assert_eq!(metric_totals(program.addr), profile, "metrics");
+        // A profile's allocated is its live and its freed, each in whole numbers; a counter is the
+        // whole number of what was allocated, so that it never goes down.
+        for (metric, told) in metric_totals(program.addr).iter().zip(profile) {
+            assert!((metric - told).abs() <= 1.0, "metrics: {metric} for {told}");
+        }
         for by in [By::Site, By::Function, By::Crate] {
             assert_eq!(table_totals(program.addr, by), profile, "by {by}");
         }

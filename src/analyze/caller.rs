@@ -22,7 +22,10 @@ pub(crate) struct Step<'s> {
 }
 
 /// All frames of a site with inlined ones, innermost first.
-fn stack<'s>(snapshot: &'s Snapshot, site: &'s Site) -> impl Iterator<Item = Step<'s>> + Clone {
+pub(crate) fn stack<'s>(
+    snapshot: &'s Snapshot,
+    site: &'s Site,
+) -> impl Iterator<Item = Step<'s>> + Clone {
     site.stack
         .iter()
         .enumerate()

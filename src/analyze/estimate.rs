@@ -91,18 +91,7 @@ impl Estimate {
         if interval <= 1 {
             return Estimate::exact(totals.objects);
         }
-        let per_byte = [totals, alike]
-            .into_iter()
-            .filter(|sums| sums.bytes > 0.0)
-            .map(|sums| sums.objects / sums.bytes)
-            .fold(None, |most: Option<f64>, next| {
-                Some(most.map_or(next, |most| most.max(next)))
-            })
-            .unwrap_or(1.0);
-        let mut unit = interval as f64 * per_byte;
-        if totals.objects > 0.0 {
-            unit = unit.max(totals.objects_variance / totals.objects);
-        }
+        let unit = object_unit(totals, alike, interval);
         from_sum(totals.objects, totals.objects_variance, unit).outward()
     }
 
@@ -113,6 +102,23 @@ impl Estimate {
             low: self.low.floor().min(self.estimate),
             high: self.high.ceil().max(self.estimate),
         }
+    }
+}
+
+/// The number of objects that may go unseen for each sample: those in `interval` bytes at the mean
+/// size of those seen, or the mean weight of the samples, whichever is more.
+pub(crate) fn object_unit(totals: &Totals, alike: &Totals, interval: u64) -> f64 {
+    let per_byte = [totals, alike]
+        .into_iter()
+        .filter(|sums| sums.bytes > 0.0)
+        .map(|sums| sums.objects / sums.bytes)
+        .reduce(f64::max)
+        .unwrap_or(1.0);
+    let unit = interval as f64 * per_byte;
+    if totals.objects > 0.0 {
+        unit.max(totals.objects_variance / totals.objects)
+    } else {
+        unit
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod caller;
 mod choice;
+mod diff;
 mod estimate;
 pub(crate) mod growth;
 pub(crate) mod series;
@@ -13,6 +14,7 @@ mod whole;
 
 pub(crate) use caller::{Caller, pseudo_function, source, visible};
 pub use choice::{By, Sort};
+pub use diff::{Change, Diff};
 pub use estimate::Estimate;
 pub use growth::{Pattern, Verdict};
 pub use top::{Amounts, Row, Top};

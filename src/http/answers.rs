@@ -3,10 +3,13 @@
 use hyper::StatusCode;
 use hyper::header;
 
+#[cfg(feature = "flamegraph")]
+use super::reply::SVG;
 use super::reply::{JSON, PROTOBUF_GZIP, Reply, TEXT};
 use super::routes::{Format, ProfileQuery, TopQuery};
+use super::snapshot_routes::{DiffFormat, DiffQuery, FlamegraphQuery};
 use crate::Error;
-use crate::report::SampleType;
+use crate::report::{Diff, SampleType, Sort};
 use crate::snapshot::Snapshot;
 
 /// The table that was asked for.
@@ -57,6 +60,84 @@ pub(super) fn profile(before: Option<&Snapshot>, now: &Snapshot, query: ProfileQ
         profile = profile.since(before);
     }
     Reply::ok(PROTOBUF_GZIP, profile.encode()).with(header::CONTENT_DISPOSITION, file)
+}
+
+/// The comparison that was asked for.
+pub(super) fn diff(
+    earlier: &Snapshot,
+    later: &Snapshot,
+    query: &DiffQuery,
+) -> Result<Reply, Reply> {
+    let diff = earlier.diff(later).by(query.by).limit(query.rows);
+    match query.format {
+        DiffFormat::Text => Ok(Reply::ok(TEXT, diff.to_string())),
+        DiffFormat::Json => Ok(Reply::ok(JSON, diff.to_json())),
+        DiffFormat::Pprof => {
+            let profile = later.pprof().since(earlier).encode();
+            let file = "attachment; filename=\"diff.pb.gz\"";
+            Ok(Reply::ok(PROTOBUF_GZIP, profile).with(header::CONTENT_DISPOSITION, file))
+        }
+        DiffFormat::Folded => Ok(Reply::ok(TEXT, diff.folded())),
+        DiffFormat::Svg => diff_svg(&diff),
+    }
+}
+
+/// The flame graph that was asked for.
+pub(super) fn flamegraph(
+    earlier: Option<&Snapshot>,
+    now: &Snapshot,
+    query: &FlamegraphQuery,
+) -> Result<Reply, Reply> {
+    let shown = match query.sample {
+        Sort::Allocated => SampleType::AllocSpace,
+        _ => SampleType::InuseSpace,
+    };
+    let diff = earlier.map(|earlier| earlier.diff(now));
+    match (&diff, query.svg) {
+        (Some(diff), false) => Ok(Reply::ok(TEXT, diff.folded())),
+        (None, false) => Ok(Reply::ok(TEXT, now.folded(shown))),
+        (Some(diff), true) => diff_svg(diff),
+        (None, true) => snapshot_svg(now, shown),
+    }
+}
+
+#[cfg(feature = "flamegraph")]
+fn diff_svg(diff: &Diff<'_>) -> Result<Reply, Reply> {
+    svg(diff.flamegraph())
+}
+
+#[cfg(feature = "flamegraph")]
+fn snapshot_svg(snapshot: &Snapshot, shown: SampleType) -> Result<Reply, Reply> {
+    svg(snapshot.flamegraph(shown))
+}
+
+/// inferno's pictures carry a style sheet and a script of their own, which the policy of all other
+/// pages forbids; in a sandbox they reach nothing.
+#[cfg(feature = "flamegraph")]
+fn svg(drawn: Result<Vec<u8>, Error>) -> Result<Reply, Reply> {
+    const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src \
+                          'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'; sandbox \
+                          allow-scripts";
+    let bytes = drawn.map_err(|error| Reply::error(StatusCode::NOT_FOUND, error))?;
+    Ok(Reply::ok(SVG, bytes).with(header::CONTENT_SECURITY_POLICY, POLICY))
+}
+
+#[cfg(not(feature = "flamegraph"))]
+fn diff_svg(_: &Diff<'_>) -> Result<Reply, Reply> {
+    Err(no_svg())
+}
+
+#[cfg(not(feature = "flamegraph"))]
+fn snapshot_svg(_: &Snapshot, _: SampleType) -> Result<Reply, Reply> {
+    Err(no_svg())
+}
+
+#[cfg(not(feature = "flamegraph"))]
+fn no_svg() -> Reply {
+    Reply::error(
+        StatusCode::NOT_IMPLEMENTED,
+        "flame graphs as svg need heapwatch's feature \"flamegraph\"; format=folded needs none",
+    )
 }
 
 /// What went wrong on the way to a snapshot.

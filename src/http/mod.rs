@@ -13,6 +13,8 @@ mod reply;
 mod routes;
 mod server;
 mod service;
+mod snapshot_routes;
+mod store;
 
 #[cfg(test)]
 mod bounds_tests;

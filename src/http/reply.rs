@@ -10,6 +10,8 @@ use hyper::{Response, StatusCode};
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 pub(super) const PROTOBUF_GZIP: &str = "application/octet-stream";
+#[cfg(feature = "flamegraph")]
+pub(super) const SVG: &str = "image/svg+xml";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What every answer carries: nothing is guessed, loaded from elsewhere, framed or kept.
@@ -40,6 +42,20 @@ impl Reply {
     /// One line that says what was wrong and what would be right.
     pub(super) fn error(status: StatusCode, line: impl fmt::Display) -> Reply {
         Reply::new(status, TEXT, format!("{line}\n").into())
+    }
+
+    /// Done, and there is nothing to say.
+    pub(super) fn nothing() -> Reply {
+        Reply {
+            status: StatusCode::NO_CONTENT,
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    pub(super) fn with_status(mut self, status: StatusCode) -> Reply {
+        self.status = status;
+        self
     }
 
     fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {

@@ -11,6 +11,9 @@ use hyper::{Method, StatusCode, Uri};
 use super::guard::Policy;
 use super::query::Query;
 use super::reply::{HTML, Reply};
+use super::snapshot_routes::{
+    DiffQuery, FlamegraphQuery, SNAPSHOTS, SnapshotsQuery, diff, flamegraph, kept_name, snapshots,
+};
 use crate::metrics::Exposition;
 use crate::report::{By, Sort};
 
@@ -24,8 +27,8 @@ pub(super) const MAX_BODY: usize = 1024;
 const MAX_SECONDS: u32 = 300;
 
 /// Rows that a table may have, and has unless told otherwise.
-const MAX_ROWS: u32 = 10_000;
-const DEFAULT_ROWS: u32 = 20;
+pub(super) const MAX_ROWS: u32 = 10_000;
+pub(super) const DEFAULT_ROWS: u32 = 20;
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +55,12 @@ pub(super) enum Answer {
     Growth(Format),
     /// A profile of a snapshot, or of what changed between two.
     Profile(ProfileQuery),
+    /// The kept snapshots.
+    Snapshots(SnapshotsQuery),
+    /// What changed between two snapshots.
+    Diff(DiffQuery),
+    /// A flame graph, or the stacks for one.
+    Flamegraph(FlamegraphQuery),
 }
 
 /// What a profile shows.
@@ -116,6 +125,9 @@ enum Page {
     Allocs,
     Top,
     Growth,
+    Snapshots,
+    Diff,
+    Flamegraph,
 }
 
 impl Page {
@@ -128,6 +140,9 @@ impl Page {
             "/debug/pprof/allocs" => Page::Allocs,
             "/heap/top" => Page::Top,
             "/heap/growth" => Page::Growth,
+            "/heap/diff" => Page::Diff,
+            "/heap/flamegraph" => Page::Flamegraph,
+            _ if path == SNAPSHOTS || kept_name(path).is_some() => Page::Snapshots,
             _ => return None,
         })
     }
@@ -144,7 +159,8 @@ fn try_route(request: &Request<'_>, policy: &Policy) -> Result<Answer, Reply> {
     let page = Page::at(request.uri.path()).ok_or_else(|| {
         Reply::error(StatusCode::NOT_FOUND, "no such page; / lists what there is")
     })?;
-    if !matches!(*request.method, Method::GET | Method::HEAD) {
+    let reads_only = !matches!(page, Page::Snapshots);
+    if reads_only && !matches!(*request.method, Method::GET | Method::HEAD) {
         let line = "this page can only be read, with GET or HEAD";
         return Err(
             Reply::error(StatusCode::METHOD_NOT_ALLOWED, line).with(header::ALLOW, "GET, HEAD")
@@ -165,6 +181,9 @@ fn try_route(request: &Request<'_>, policy: &Policy) -> Result<Answer, Reply> {
             let query = Query::parse(query, &["format"])?;
             Ok(Answer::Growth(query.choice("format", Format::Text)?))
         }
+        Page::Diff => diff(query),
+        Page::Flamegraph => flamegraph(query),
+        Page::Snapshots => snapshots(request),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::history;
 use crate::jemalloc::OwnArena;
 use crate::metrics::Source;
-use crate::process::own_cpu;
+use crate::process::{self, own_cpu};
 use crate::snapshot::{self, evidence};
 
 /// Connections that may be open at once.
@@ -154,12 +154,9 @@ fn build_runtime() -> Result<Runtime, Error> {
     Ok(runtime)
 }
 
-/// What a thread of heapwatch's own does first.
+/// What the endpoint's threads do first.
 fn start_thread(name: &std::ffi::CStr) {
-    // A thread that std starts with a name allocates a copy of it before it runs anything that
-    // could mute it, which would show in the application's heap. So it names itself, and does as
-    // well if that fails.
-    let _ = rustix::thread::set_name(name);
+    process::name_thread(name);
     if let Some(arena) = OwnArena::get() {
         arena.enter();
     }

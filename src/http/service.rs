@@ -18,6 +18,7 @@ use super::connections::Slot;
 use super::guard::Policy;
 use super::reply::Reply;
 use super::routes::{Answer, MAX_BODY, ProfileQuery, Request, route};
+use super::store::Store;
 use crate::Error;
 use crate::jemalloc::OwnArena;
 use crate::metrics::{Collector, Exposition, Source, render};
@@ -55,6 +56,7 @@ pub(super) struct Service {
     reports: Arc<Semaphore>,
     scrapes: Arc<Semaphore>,
     profiles: Gate,
+    store: Arc<Store>,
 }
 
 /// Threads that the lanes need together.
@@ -70,6 +72,7 @@ impl Service {
             reports: Arc::new(Semaphore::new(1)),
             scrapes: Arc::new(Semaphore::new(1)),
             profiles: Gate::default(),
+            store: Arc::default(),
         }
     }
 
@@ -109,7 +112,12 @@ impl Service {
         let (seconds, work) = match answer {
             Answer::Reply(reply) => return reply,
             Answer::Profile(query) => (query.seconds.unwrap_or(0), answer),
-            Answer::Metrics(_) | Answer::Top(_) | Answer::Growth(_) => (0, answer),
+            Answer::Metrics(_)
+            | Answer::Top(_)
+            | Answer::Growth(_)
+            | Answer::Snapshots(_)
+            | Answer::Diff(_)
+            | Answer::Flamegraph(_) => (0, answer),
         };
         let patience = self.patience.request + Duration::from_secs(seconds.into());
         slot.busy(patience + self.patience.read);
@@ -133,6 +141,29 @@ impl Service {
             }
             Answer::Growth(format) => on_lane(&self.reports, move || answers::growth(format)).await,
             Answer::Profile(query) => self.profile(query).await,
+            Answer::Snapshots(query) => {
+                let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
+                let work = move || store.answer(query, || take(&source));
+                on_lane(&self.reports, work).await
+            }
+            Answer::Diff(query) => {
+                let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
+                let diff = move || {
+                    let earlier = store.snapshot(&query.from, || take(&source))?;
+                    let later = store.snapshot(&query.to, || take(&source))?;
+                    answers::diff(&earlier, &later, &query)
+                };
+                on_lane(&self.reports, diff).await
+            }
+            Answer::Flamegraph(query) => {
+                let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
+                let draw = move || {
+                    let earlier = query.diff_from.as_ref();
+                    let earlier = earlier.map(|name| store.snapshot(name, || take(&source)));
+                    answers::flamegraph(earlier.transpose()?.as_ref(), &take(&source)?, &query)
+                };
+                on_lane(&self.reports, draw).await
+            }
         }
     }
 

@@ -139,7 +139,7 @@ pub(super) fn heap(snapshot: &Snapshot, sites: Vec<SiteSeries>, own_cpu: f64) ->
         "Samples that were taken and could not be kept, by reason.",
     );
     for loss in &info.dropped {
-        dropped = dropped.labelled(vec![("reason", loss.reason.into())], loss.samples);
+        dropped = dropped.labelled(vec![("reason", loss.reason.to_string())], loss.samples);
     }
     vec![
         Family::gauge(

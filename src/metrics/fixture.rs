@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use crate::snapshot::{
-    AGE_BUCKETS, Dropped, Frame, Info, Location, Origin, Site, Snapshot, Totals,
+    AGE_BUCKETS, Dropped, Facts, Frame, Info, Location, Origin, Site, Snapshot, Totals,
 };
 
 /// Sites 1, 2, … holding these live bytes, each with one frame named `app::site_N` in
@@ -26,13 +26,15 @@ pub(crate) fn snapshot(live_bytes: &[f64]) -> Snapshot {
             largest_interval_bytes: 524_288,
             samples: 1_000,
             dropped: vec![Dropped {
-                reason: "table_full",
+                reason: "table_full".into(),
                 samples: 3,
             }],
             notes: Vec::new(),
             self_bytes: 4096,
             pid: 1,
             profile_id: 1,
+            error_bars: true,
+            process: Facts::default(),
         },
         modules: Vec::new(),
         locations: sites

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use serde::Serialize;
 
 use crate::analyze::{Amounts, By, Row, Sort, Top, source};
-use crate::snapshot::{Frame, Info, Origin};
+use crate::snapshot::{Dropped, Frame, Info, Origin};
 
 impl Top<'_> {
     /// The table as one JSON object, with a line break at its end.
@@ -55,39 +55,32 @@ pub(crate) struct Header<'a> {
     watched_seconds: f64,
     pid: u32,
     interval_bytes: u64,
+    /// Whether the intervals mean anything: not for a profile that another tool wrote.
+    error_bars: bool,
     /// What a call site can hold without having been met by a sample; unknown if none was taken.
     unseen_bytes: Option<u64>,
     samples: u64,
-    dropped: Vec<Dropped>,
+    dropped: &'a [Dropped],
     notes: &'a [String],
     self_bytes: u64,
-}
-
-#[derive(Serialize)]
-struct Dropped {
-    reason: &'static str,
-    samples: u64,
 }
 
 impl<'a> Header<'a> {
     pub(crate) fn of(info: &'a Info) -> Self {
         let taken = info.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let dropped = info.dropped.iter().map(|dropped| Dropped {
-            reason: dropped.reason,
-            samples: dropped.samples,
-        });
         Header {
             taken_seconds: taken.as_millis() as f64 / 1e3,
             watched_seconds: info.watched_seconds,
             pid: info.pid,
             interval_bytes: info.interval_bytes,
+            error_bars: info.error_bars,
             unseen_bytes: match info.largest_interval_bytes {
                 0 => None,
                 1 => Some(0),
                 interval => Some(3 * interval),
             },
             samples: info.samples,
-            dropped: dropped.collect(),
+            dropped: &info.dropped,
             notes: &info.notes,
             self_bytes: info.self_bytes,
         }

@@ -1,12 +1,18 @@
 //! What was found, as text, JSON and profiles: values in, bytes out.
 
+mod diff_json;
+mod diff_text;
+mod file;
+#[cfg(feature = "flamegraph")]
+mod flamegraph;
+mod folded;
 mod growth;
 mod json;
 pub(crate) mod number;
 pub(crate) mod pprof;
 mod text;
 
-pub use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top};
+pub use crate::analyze::{Amounts, By, Change, Diff, Estimate, Row, Sort, Top};
 pub use pprof::{Pprof, SampleType};
 
 #[cfg(test)]

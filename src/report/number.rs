@@ -41,6 +41,53 @@ pub(crate) fn bytes_range(value: &Estimate) -> String {
     Scaled::new(value, &BYTES).range()
 }
 
+/// `+12.3 MiB`, `-3 MiB`
+pub(crate) fn bytes_change(value: &Estimate) -> String {
+    signed(value, bytes(value))
+}
+
+/// `+12.3 MiB ± 1.4`
+pub(crate) fn bytes_change_with_error(value: &Estimate) -> String {
+    signed(value, bytes_with_error(value))
+}
+
+/// `-3 to +14 MiB`
+pub(crate) fn bytes_change_range(value: &Estimate) -> String {
+    let scaled = Scaled::new(value, &BYTES);
+    if scaled.exact {
+        return "exact".to_owned();
+    }
+    let end = |value: f64, round| {
+        let digits = scaled.digits(value, round);
+        if value > 0.0 {
+            format!("+{digits}")
+        } else {
+            digits
+        }
+    };
+    let low = end(scaled.value.low, f64::floor);
+    let high = end(scaled.value.high, f64::ceil);
+    format!("{low} to {high}{}", scaled.unit)
+}
+
+/// `+12.3k`
+pub(crate) fn count_change(value: &Estimate) -> String {
+    signed(value, count(value))
+}
+
+/// `+12.3k ± 1.4k`
+pub(crate) fn count_change_with_error(value: &Estimate) -> String {
+    signed(value, count_with_error(value))
+}
+
+fn signed(value: &Estimate, text: String) -> String {
+    if value.estimate > 0.0 {
+        format!("+{text}")
+    } else {
+        text
+    }
+}
+
 /// `12.3k`
 pub(crate) fn count(value: &Estimate) -> String {
     Scaled::new(value, &COUNT).value_or_zero()
@@ -275,6 +322,19 @@ mod tests {
         assert_eq!(bytes_range(&estimate(0.0, 0.0, 1.934e6)), "0.0–1.9 MiB");
         assert_eq!(bytes(&estimate(0.0, 0.0, 1.934e6)), "0 B");
         assert_eq!(bytes_range(&estimate(5e6, 3.21e6, 8.5e6)), "3–9 MiB");
+    }
+
+    /// A change without its sign, or with one too many, says the opposite.
+    #[test]
+    fn changes_have_signs() {
+        assert_eq!(bytes_change(&around(12.3 * MIB, 1.4 * MIB)), "+12.3 MiB");
+        assert_eq!(bytes_change(&around(-12.3 * MIB, 1.4 * MIB)), "-12.3 MiB");
+        assert_eq!(bytes_change(&Estimate::exact(0.0)), "0 B");
+        let range = |low, high| bytes_change_range(&estimate((low + high) / 2.0, low, high));
+        assert_eq!(range(-3.1 * MIB, 13.2 * MIB), "-4 to +14 MiB");
+        assert_eq!(range(-13.1 * MIB, -3.9 * MIB), "-14 to -3 MiB");
+        assert_eq!(range(0.0, 9.0 * MIB), "0 to +9 MiB");
+        assert_eq!(count_change(&around(12_345.0, 1_200.0)), "+12.3k");
     }
 
     /// What was counted one by one is told in full, up to four digits.

@@ -7,7 +7,7 @@ use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top};
 use crate::snapshot::Info;
 
 /// Columns of a line.
-const WIDTH: usize = 120;
+pub(super) const WIDTH: usize = 120;
 
 /// Columns before the call site.
 const NUMBERS: usize = 60;
@@ -90,7 +90,10 @@ fn header(f: &mut fmt::Formatter<'_>, info: &Info, total: &Amounts) -> fmt::Resu
     Ok(())
 }
 
-fn sampling(info: &Info) -> String {
+pub(super) fn sampling(info: &Info) -> String {
+    if !info.error_bars {
+        return "another tool's profile".to_owned();
+    }
     match info.interval_bytes {
         0 => "sampling is off".to_owned(),
         1 => "every allocation counted".to_owned(),
@@ -100,6 +103,9 @@ fn sampling(info: &Info) -> String {
 
 /// What the numbers cannot tell, in a sentence.
 pub(super) fn unseen(info: &Info) -> String {
+    if !info.error_bars {
+        return "this profile does not tell how far its numbers may be off".to_owned();
+    }
     match info.largest_interval_bytes {
         0 => "nothing was sampled, so nothing is known".to_owned(),
         1 => "all numbers are exact".to_owned(),
@@ -187,7 +193,7 @@ fn label(row: &Row<'_>, width: usize) -> Vec<String> {
 }
 
 /// `chat::decode (src/chat.rs:88)`, the function shortened to fit.
-fn with_place(function: &str, place: &str, width: usize) -> String {
+pub(super) fn with_place(function: &str, place: &str, width: usize) -> String {
     // Code without names is shown as `file+0xoffset`.
     if place.is_empty() || function.starts_with(place) {
         return shorten(function, width);
@@ -198,7 +204,7 @@ fn with_place(function: &str, place: &str, width: usize) -> String {
 }
 
 /// Cuts the middle out: the crate at the front and the name at the end tell most.
-fn shorten(text: &str, width: usize) -> String {
+pub(super) fn shorten(text: &str, width: usize) -> String {
     let length = text.chars().count();
     if length <= width {
         return text.to_owned();

@@ -12,7 +12,7 @@ use crate::record::sum::Sum;
 use crate::record::{self, clock, modules, settings};
 
 use super::hash::NumberMap;
-use super::{Dropped, Info, Location, Module, Site, Snapshot, Totals, evidence};
+use super::{Dropped, Facts, Info, Location, Module, Site, Snapshot, Totals, evidence};
 
 pub(super) fn take() -> Snapshot {
     take_with_ids().0
@@ -125,7 +125,7 @@ impl<'a> Locations<'a> {
     }
 }
 
-fn totals(sum: &Sum) -> Totals {
+pub(super) fn totals(sum: &Sum) -> Totals {
     Totals {
         objects: sum.objects(),
         bytes: sum.bytes(),
@@ -162,7 +162,7 @@ fn info(now_ns: u64, samples: u64) -> Info {
         .into_iter()
         .filter(|loss| loss.loses_bytes() && loss::counted(*loss) > 0)
         .map(|loss| Dropped {
-            reason: loss.name(),
+            reason: loss.name().into(),
             samples: loss::counted(loss),
         })
         .collect();
@@ -177,6 +177,8 @@ fn info(now_ns: u64, samples: u64) -> Info {
         self_bytes: (record::self_bytes() + evidence::history_bytes()) as u64,
         pid: std::process::id(),
         profile_id: profile_id(now_ns),
+        error_bars: true,
+        process: Facts::read(),
     }
 }
 

@@ -3,7 +3,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{AGE_BUCKETS, Dropped, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals};
+use crate::record::sampler::{Countdown, Rng, mix};
+use crate::record::sum::Sum;
+
+use super::take;
+use super::{
+    AGE_BUCKETS, Dropped, Facts, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals,
+};
 
 pub(crate) const INTERVAL: u64 = 512 * 1024;
 
@@ -29,6 +35,8 @@ impl Builder {
                 self_bytes: 1 << 20,
                 pid: 4242,
                 profile_id: 0x1234,
+                error_bars: true,
+                process: Facts::default(),
             },
             modules: Vec::new(),
             locations: Vec::new(),
@@ -172,7 +180,7 @@ pub(crate) fn sample() -> Snapshot {
         .module("/usr/lib/libsqlite3.so.0", 0x7000_0000, 0x7004_0000, None)
         .info(|info| {
             info.dropped = vec![Dropped {
-                reason: "region_full",
+                reason: "region_full".into(),
                 samples: 12,
             }];
             info.notes = vec!["The stacks of 3 samples were cut at 128 frames.".to_owned()];
@@ -246,4 +254,73 @@ pub(crate) fn sample() -> Snapshot {
     b.site(0x7777, &[], &[48.0; 2], 1);
     b.site(0x8888, &[], &[300.0; 3], 0).overflow = true;
     b.build()
+}
+
+/// The service of [`sample`], and after it leaked sessions and freed buffers.
+pub(crate) fn grown() -> (Snapshot, Snapshot) {
+    let before = sample();
+    let mut after = sample();
+    let site = |id| after.sites.iter().position(|site| site.id == id).unwrap();
+    let (leak, freed, noise) = (site(0x1111), site(0x2222), site(0x6666));
+    let more = totals(&[200.0; 30], INTERVAL);
+    after.sites[leak].live += more;
+    after.sites[leak].allocated += more;
+    after.sites[leak].ages[30] = 70;
+    let gone = after.sites[freed].live;
+    after.sites[freed].freed += gone;
+    after.sites[freed].live = Totals::default();
+    let one = totals(&[48.0], INTERVAL);
+    after.sites[noise].live += one;
+    after.sites[noise].allocated += one;
+    (before, after)
+}
+
+/// One site under the real sampler and counters.
+#[derive(Debug)]
+pub(crate) struct Simulated {
+    rng: Rng,
+    countdown: Countdown,
+    allocated: Sum,
+    freed: Sum,
+}
+
+/// An object of a [`Simulated`] site: what its sample stands for, if it was sampled.
+pub(crate) type Object = Option<Sum>;
+
+impl Simulated {
+    pub(crate) fn new(seed: u64) -> Self {
+        Simulated {
+            rng: Rng(mix(seed)),
+            countdown: Countdown::START,
+            allocated: Sum::default(),
+            freed: Sum::default(),
+        }
+    }
+
+    pub(crate) fn allocate(&mut self, size: usize) -> Object {
+        self.countdown.left -= size as i64;
+        if self.countdown.left >= 0 {
+            return None;
+        }
+        let interval = self.countdown.expire(INTERVAL as u32, &mut self.rng)?;
+        let sum = Sum::of(size, interval);
+        self.allocated.add(&sum);
+        Some(sum)
+    }
+
+    pub(crate) fn free(&mut self, object: &Object) {
+        if let Some(sum) = object {
+            self.freed.add(sum);
+        }
+    }
+
+    /// A snapshot of this site alone.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut builder = Builder::new();
+        let site = builder.site(1, &[], &[], 0);
+        site.allocated = take::totals(&self.allocated);
+        site.freed = take::totals(&self.freed);
+        site.live = take::totals(&self.allocated.without(&self.freed));
+        builder.build()
+    }
 }

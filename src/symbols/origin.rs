@@ -6,7 +6,7 @@ use std::sync::Arc;
 use object::{Object as _, ObjectSection as _};
 
 use super::names::{first_segment, split_as};
-use super::paths::{Source, split_package};
+use super::paths::{Source, Sources, split_package};
 use crate::snapshot::Origin;
 
 /// Crates that are the standard library, or stand for its collections.
@@ -95,6 +95,20 @@ pub(super) fn origin<'p>(
         },
         Some(origin) => origin.clone(),
         None => by_name(function, packages),
+    }
+}
+
+/// Whose code a function is, by what another tool has written of it: its name and the path of its
+/// source, empty if it is not known.
+pub(crate) fn origin_of(function: &str, file: &str) -> Origin {
+    let none = Packages::default();
+    let by_name = origin(function, None, || &none);
+    if !matches!(by_name, Origin::Own { .. }) {
+        return by_name;
+    }
+    match Sources::default().source(file).origin {
+        known @ (Origin::Dependency { .. } | Origin::Std) => known,
+        _ => by_name,
     }
 }
 

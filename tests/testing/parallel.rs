@@ -100,6 +100,7 @@ fn samples_in(function: &str) -> u64 {
     let snapshot = heapwatch::snapshot().unwrap();
     let rows = snapshot
         .top(heapwatch::report::By::Function)
+        .sort(heapwatch::report::Sort::Allocated)
         .limit(usize::MAX)
         .rows();
     let named = |row: &&heapwatch::report::Row<'_>| {

@@ -4,10 +4,6 @@
 //! collection code) are left out, so that flat bytes sit on the code that asked for them.
 
 mod build;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for reading other tools' profiles")
-)]
 pub(crate) mod decode;
 mod delta;
 mod legacy;

@@ -142,10 +142,6 @@ pub(crate) struct Function {
 
 impl Profile {
     /// A string of the table; empty if there is none of that index.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for reading other tools' profiles")
-    )]
     pub(crate) fn string(&self, index: i64) -> Cow<'_, str> {
         let found = usize::try_from(index)
             .ok()

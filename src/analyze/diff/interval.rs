@@ -1,0 +1,143 @@
+//! The 95 % interval of a difference `X − Y` of two sums over samples, and how surprising it is.
+//!
+//! Each sum has the one-sided limits of [`Estimate`](crate::analyze::Estimate); the difference
+//! combines them by the method of variance estimates recovery (MOVER), which keeps the skewness of
+//! both:
+//!
+//! ```text
+//! low  = X − Y − √((X − low X)² + (high Y − Y)²)
+//! high = X − Y + √((high X − X)² + (Y − low Y)²)
+//! ```
+//!
+//! Where nothing of `Y` was seen, `high Y` is what may have gone unseen: 3.69 units `U`. That is too
+//! much where the error of `X` alone says more than that already: the interval of pure growth by
+//! three samples would always reach below zero and cover the truth every time. The unseen part
+//! therefore fades out while `X − low X` rises from 1.8 U to 2.3 U, between two samples and three.
+//!
+//! Coverage over Poisson counts of births and deaths (expected 0.5 to 64 each, and either none) is
+//! 93.6 to 98.6 %, but for 91.2 % where two of each are expected; tests hold it between 93 and
+//! 99.5 % for 0.5, 1, 4, 16 and 64 and for mixed sizes.
+//!
+//! For a test, the sums are scaled to counts of equal weight. If nothing changed, each sample of the
+//! two is as likely to be in either: the p-value is that of the binomial distribution, doubled for
+//! its two sides.
+
+use statrs::function::beta::beta_reg;
+
+use crate::analyze::Estimate;
+
+/// Errors of `X`, in units, between which the unseen part of `Y` fades out.
+const FADE: std::ops::Range<f64> = 1.8..2.3;
+
+/// A sum with its limits, its variance, and the unit that one more sample would add.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Side {
+    pub(super) sum: Estimate,
+    pub(super) variance: f64,
+    pub(super) unit: f64,
+}
+
+/// `x − y` with its interval.
+pub(super) fn difference(x: &Side, y: &Side) -> Estimate {
+    let change = x.sum.estimate - y.sum.estimate;
+    if [x, y].iter().all(|side| side.sum.low == side.sum.high) {
+        return Estimate::exact(change);
+    }
+    let low = change - below(x).hypot(above(y, x));
+    let high = change + above(x, y).hypot(below(y));
+    Estimate {
+        estimate: change,
+        low: low.floor().min(change),
+        high: high.ceil().max(change),
+    }
+}
+
+fn below(side: &Side) -> f64 {
+    side.sum.estimate - side.sum.low
+}
+
+fn above(side: &Side, other: &Side) -> f64 {
+    let above = side.sum.high - side.sum.estimate;
+    if side.sum.estimate > 0.0 || other.unit <= 0.0 {
+        return above;
+    }
+    let seen = below(other) / other.unit;
+    above * ((FADE.end - seen) / (FADE.end - FADE.start)).clamp(0.0, 1.0)
+}
+
+/// The probability of a difference at least as large as this one where there is none.
+pub(super) fn p_value(x: &Side, y: &Side) -> f64 {
+    let (larger, smaller) = if x.sum.estimate >= y.sum.estimate {
+        (x.sum.estimate, y.sum.estimate)
+    } else {
+        (y.sum.estimate, x.sum.estimate)
+    };
+    if larger == smaller {
+        return 1.0;
+    }
+    // What one sample stands for, on average over what they stand for.
+    let weight = (x.variance + y.variance) / (larger + smaller);
+    // Seen with certainty, or nearly so.
+    if weight < larger * 1e-7 {
+        return 0.0;
+    }
+    // P(at least `larger` of all), continued between whole numbers.
+    let tail = beta_reg(larger / weight, smaller / weight + 1.0, 0.5);
+    (2.0 * tail).min(1.0)
+}
+
+/// Which of these hypotheses to reject so that at most a share `rate` of the rejections is expected
+/// to be wrong (Benjamini–Hochberg).
+pub(super) fn rejected(p_values: &[f64], rate: f64) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..p_values.len()).collect();
+    order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));
+    let bound = |rank: usize| rate * (rank + 1) as f64 / p_values.len() as f64;
+    let last = (0..order.len()).rposition(|rank| p_values[order[rank]] <= bound(rank));
+    let mut rejected = vec![false; p_values.len()];
+    for index in &order[..last.map_or(0, |last| last + 1)] {
+        rejected[*index] = true;
+    }
+    rejected
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(samples: f64) -> Side {
+        let totals = crate::snapshot::Totals {
+            bytes: samples,
+            bytes_variance: samples,
+            ..Default::default()
+        };
+        Side {
+            sum: Estimate::bytes(&totals, 1_000),
+            variance: samples,
+            unit: 1.0,
+        }
+    }
+
+    /// The binomial tails of a fair coin: ten heads of ten, eight of ten, five of ten.
+    #[test]
+    fn p_values_are_those_of_a_fair_coin() {
+        let p = |x, y| p_value(&side(x), &side(y));
+        assert!((p(10.0, 0.0) - 2.0 / 1024.0).abs() < 1e-12);
+        assert!((p(2.0, 8.0) - 2.0 * 56.0 / 1024.0).abs() < 1e-12);
+        assert_eq!(p(5.0, 5.0), 1.0);
+        assert_eq!(p(0.0, 0.0), 1.0);
+        let mut exact = side(7.0);
+        exact.variance = 0.0;
+        assert_eq!(p_value(&exact, &side(0.0)), 0.0);
+        assert!(p(1e9, 1.001e9) < 1e-6);
+    }
+
+    /// The example of the method's authors' kind: the largest rank below its bound takes all before
+    /// it along, also those above their own.
+    #[test]
+    fn false_discoveries_are_bounded_over_all_rows() {
+        let p = [0.03, 0.01, 0.9, 0.02, 0.04];
+        assert_eq!(rejected(&p, 0.05), [true, true, false, true, true]);
+        assert_eq!(rejected(&[0.03, 0.9], 0.05), [false, false]);
+        assert_eq!(rejected(&[], 0.05), [false; 0]);
+    }
+}

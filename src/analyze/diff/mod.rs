@@ -1,0 +1,326 @@
+//! What happened between two snapshots.
+
+mod interval;
+mod matching;
+mod sums;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use super::caller::{Caller, source, visible};
+use super::{By, Estimate};
+use crate::snapshot::{Frame, Site, Snapshot};
+use interval::rejected;
+use matching::{Match, matches, same_process, unnumbered};
+use sums::Sums;
+
+/// Rows that a table has unless told otherwise.
+const DEFAULT_LIMIT: usize = 20;
+
+/// Share of the rows called significant that may be wrong.
+const FALSE_DISCOVERIES: f64 = 0.05;
+
+/// What happened between two snapshots, made by [`Snapshot::diff`].
+///
+/// Displaying it gives a text table of at most 120 columns that can be pasted into a ticket.
+///
+/// ```no_run
+/// use heapwatch::report::By;
+///
+/// let before = heapwatch::snapshot()?;
+/// // … some work …
+/// let after = heapwatch::snapshot()?;
+/// println!("{}", before.diff(&after).by(By::Function).limit(10));
+/// for change in before.diff(&after).rows() {
+///     println!("{:?}: {:+} bytes", change.function, change.live_bytes.estimate);
+/// }
+/// # Ok::<(), heapwatch::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Diff<'s> {
+    earlier: &'s Snapshot,
+    later: &'s Snapshot,
+    by: By,
+    limit: usize,
+    rows: Vec<Change<'s>>,
+    total: Change<'s>,
+    matched: f64,
+}
+
+/// A line of a [`Diff`]: what changed at a site, a function or a crate, or in total.
+///
+/// Estimates are whole numbers; those of all rows add up to the total. Where the error is not known
+/// they have none.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Change<'s> {
+    /// The site's id in the later snapshot if it is there, by site.
+    pub id: Option<u64>,
+    /// The function at the call site; none by crate.
+    pub function: Option<String>,
+    /// Source file and line of the call site.
+    pub location: Option<String>,
+    /// The innermost function in the user's own code, by site, where it is not the call site.
+    pub own_function: Option<&'s str>,
+    /// Source file and line in `own_function`.
+    pub own_location: Option<String>,
+    /// Crate of the call site, or the shared library's file name for code that is not Rust's.
+    pub krate: String,
+    /// Version of the crate in the later snapshot, if it is a dependency.
+    pub version: Option<&'s str>,
+    /// By site, the whole stack with inlined frames, innermost first; else empty.
+    pub frames: Vec<&'s Frame>,
+    /// Change of live bytes.
+    pub live_bytes: Estimate,
+    /// Change of live objects.
+    pub live_objects: Estimate,
+    /// Live bytes in the earlier snapshot.
+    pub before_bytes: Estimate,
+    /// Live bytes in the later snapshot.
+    pub after_bytes: Estimate,
+    /// Bytes allocated between the two; not known across processes.
+    pub allocated_bytes: Option<Estimate>,
+    /// Objects allocated between the two; not known across processes.
+    pub allocated_objects: Option<Estimate>,
+    /// Bytes freed between the two; not known across processes.
+    pub freed_bytes: Option<Estimate>,
+    /// Objects freed between the two; not known across processes.
+    pub freed_objects: Option<Estimate>,
+    /// Whether live bytes changed more than sampling alone explains: of all rows called significant,
+    /// 5 % are expected to be wrong. Not known without error bars, nor for the total.
+    pub significant: Option<bool>,
+    /// Whether nothing of it was there in the earlier snapshot.
+    pub new: bool,
+    /// Whether nothing of it is there in the later snapshot.
+    pub vanished: bool,
+    /// Half of the sampled objects that live in the later snapshot are at least this old.
+    pub median_age_seconds: Option<f64>,
+}
+
+impl Snapshot {
+    /// What happened from this snapshot to a later one, by site.
+    ///
+    /// Within one process, only what was allocated and freed between the two is uncertain. Across
+    /// processes the errors of both snapshots count, and sites are matched by build id and offset,
+    /// or by the names in their stacks where those differ.
+    pub fn diff<'s>(&'s self, later: &'s Snapshot) -> Diff<'s> {
+        Diff::new(self, later, By::Site, DEFAULT_LIMIT)
+    }
+}
+
+impl<'s> Diff<'s> {
+    fn new(earlier: &'s Snapshot, later: &'s Snapshot, by: By, limit: usize) -> Self {
+        let matches = matches(earlier, later);
+        let context = Context::of(earlier, later);
+        let mut groups: BTreeMap<String, Group<'s>> = BTreeMap::new();
+        let (mut matched, mut live) = (0.0, 0.0);
+        for found in matches {
+            let sums = Sums::of(&found, context.same_process);
+            let bytes = sums.before.bytes + sums.after.bytes;
+            live += bytes;
+            if !found.before.is_empty() && !found.after.is_empty() {
+                matched += bytes;
+            }
+            let (snapshot, site) = shown(&found, earlier, later);
+            let group = groups.entry(key(snapshot, site, by)).or_insert(Group {
+                snapshot,
+                site,
+                before: false,
+                sums: Sums::default(),
+                after: false,
+            });
+            group.before |= found.before.iter().any(|site| !is_empty(site));
+            group.after |= found.after.iter().any(|site| !is_empty(site));
+            group.sums.add(&sums);
+        }
+        let mut total = Sums::default();
+        let mut rows = Vec::with_capacity(groups.len());
+        let mut p_values = Vec::with_capacity(groups.len());
+        let mut rounding = sums::Rounding::default();
+        for group in groups.values().filter(|group| group.before || group.after) {
+            let sums = rounding.round(&group.sums);
+            total.add(&sums);
+            p_values.push(sums.p_value(&context));
+            rows.push(group.change(by, sums.change(&context)));
+        }
+        if context.error_bars {
+            for (row, rejected) in rows.iter_mut().zip(rejected(&p_values, FALSE_DISCOVERIES)) {
+                row.significant = Some(rejected);
+            }
+        }
+        rows.sort_by(|a, b| {
+            let ((a, x), (b, y)) = (rank(a), rank(b));
+            a.cmp(&b).then(x.total_cmp(&y))
+        });
+        Diff {
+            earlier,
+            later,
+            by,
+            limit,
+            rows,
+            total: total.change(&context),
+            matched: if live > 0.0 { matched / live } else { 1.0 },
+        }
+    }
+
+    /// Groups the changes by something else.
+    #[must_use]
+    pub fn by(self, by: By) -> Self {
+        Diff::new(self.earlier, self.later, by, self.limit)
+    }
+
+    /// Shows at most this many rows.
+    #[must_use]
+    pub fn limit(mut self, rows: usize) -> Self {
+        self.limit = rows;
+        self
+    }
+
+    /// What a row stands for.
+    pub fn group(&self) -> By {
+        self.by
+    }
+
+    /// The snapshot that changes are counted from.
+    pub fn earlier(&self) -> &'s Snapshot {
+        self.earlier
+    }
+
+    /// The snapshot that changes are counted to.
+    pub fn later(&self) -> &'s Snapshot {
+        self.later
+    }
+
+    /// The rows: significant growth first, most first; then significant shrinking; then the rest.
+    pub fn rows(&self) -> &[Change<'s>] {
+        &self.rows[..self.limit.min(self.rows.len())]
+    }
+
+    /// All rows, also those beyond the limit, in the order of [`rows`](Self::rows).
+    pub fn all_rows(&self) -> &[Change<'s>] {
+        &self.rows
+    }
+
+    /// Everything.
+    pub fn total(&self) -> &Change<'s> {
+        &self.total
+    }
+
+    /// Whether both snapshots are of one process.
+    pub fn same_process(&self) -> bool {
+        same_process(self.earlier, self.later)
+    }
+
+    /// Whether the errors of both snapshots are known.
+    pub fn error_bars(&self) -> bool {
+        self.earlier.info.error_bars && self.later.info.error_bars
+    }
+
+    /// The share of live bytes of both snapshots, between 0 and 1, at sites that are in both.
+    pub fn matched_share(&self) -> f64 {
+        self.matched
+    }
+}
+
+/// What holds for all rows.
+pub(super) struct Context {
+    same_process: bool,
+    error_bars: bool,
+    interval: u64,
+}
+
+impl Context {
+    fn of(earlier: &Snapshot, later: &Snapshot) -> Context {
+        let error_bars = earlier.info.error_bars && later.info.error_bars;
+        let largest = |snapshot: &Snapshot| snapshot.info.largest_interval_bytes;
+        Context {
+            same_process: same_process(earlier, later),
+            error_bars,
+            // An estimate at interval 0 has no error.
+            interval: if error_bars {
+                largest(earlier).max(largest(later))
+            } else {
+                0
+            },
+        }
+    }
+}
+
+/// Sites of a row, by the first of them.
+struct Group<'s> {
+    snapshot: &'s Snapshot,
+    site: &'s Site,
+    before: bool,
+    after: bool,
+    sums: Sums,
+}
+
+impl<'s> Group<'s> {
+    fn change(&self, by: By, numbers: Change<'s>) -> Change<'s> {
+        let caller = Caller::of(self.snapshot, self.site);
+        let (krate, version) = caller.krate();
+        let mut change = Change {
+            krate: krate.into_owned(),
+            version,
+            new: !self.before,
+            vanished: !self.after,
+            ..numbers
+        };
+        if by != By::Crate {
+            change.function = Some(caller.function().into_owned());
+            change.location = caller.call_site.and_then(|step| source(step.frame));
+        }
+        if by == By::Site {
+            let own = caller.own.map(|step| step.frame);
+            change.id = Some(self.site.id);
+            change.own_function = own.map(|frame| &*frame.function);
+            change.own_location = own.and_then(source);
+            let stack = self.site.stack.iter();
+            let frames = stack.map(|&location| self.snapshot.frames(location));
+            change.frames = frames.flat_map(visible).collect();
+        }
+        change
+    }
+}
+
+/// Nothing was ever counted there.
+fn is_empty(site: &Site) -> bool {
+    site.allocated.bytes == 0.0
+}
+
+/// The site that names a match: the later one, if there is one.
+fn shown<'s>(
+    found: &Match<'s>,
+    earlier: &'s Snapshot,
+    later: &'s Snapshot,
+) -> (&'s Snapshot, &'s Site) {
+    match (found.after.first(), found.before.first()) {
+        (Some(site), _) => (later, site),
+        (None, Some(site)) => (earlier, site),
+        (None, None) => unreachable!("a match has a site"),
+    }
+}
+
+/// What tells rows apart, and breaks ties so that equal snapshots give equal tables.
+fn key(snapshot: &Snapshot, site: &Site, by: By) -> String {
+    if by == By::Site {
+        return format!("{:016x}", site.id);
+    }
+    let caller = Caller::of(snapshot, site);
+    let krate = caller.krate().0;
+    match by {
+        By::Crate => krate.into_owned(),
+        _ => format!("{krate} {}", unnumbered(&caller.function())),
+    }
+}
+
+/// Less comes first.
+fn rank(change: &Change<'_>) -> (u8, f64) {
+    let bytes = change.live_bytes.estimate;
+    match change.significant {
+        Some(false) => (2, -bytes.abs()),
+        _ if bytes > 0.0 => (0, -bytes),
+        _ => (1, bytes),
+    }
+}

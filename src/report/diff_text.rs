@@ -1,0 +1,256 @@
+//! A table of what changed, for a ticket.
+
+use std::fmt;
+
+use super::number;
+use super::text::{WIDTH, sampling, shorten, unseen, with_place};
+use crate::analyze::{By, Change, Diff, Estimate};
+use crate::snapshot::Info;
+
+/// Columns before the call site.
+const NUMBERS: usize = 69;
+
+impl fmt::Display for Diff<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "heap diff by {}, significant growth first", self.group())?;
+        header(f, self)?;
+        writeln!(f)?;
+        let name = match self.group() {
+            By::Site => "call site",
+            By::Function => "function",
+            _ => "crate",
+        };
+        let heading = [
+            "",
+            "change",
+            "95 % interval",
+            "objects",
+            "live",
+            "freed",
+            "age",
+        ];
+        writeln!(f, "{}{name}", columns(heading))?;
+        for row in self.rows() {
+            let mut label = label(row, self.group()).into_iter();
+            let first = label.next().unwrap_or_default();
+            writeln!(f, "{}{first}", numbers(row))?;
+            for line in label {
+                writeln!(f, "{:NUMBERS$}{line}", "")?;
+            }
+        }
+        let hidden = self.all_rows().len() - self.rows().len();
+        if hidden > 0 {
+            writeln!(
+                f,
+                "{:NUMBERS$}(and {} more)",
+                "",
+                number::thousands(hidden as u64)
+            )?;
+        }
+        if self.error_bars() {
+            writeln!(
+                f,
+                "\n* more than sampling explains (of the rows so marked, 5 % are expected to be wrong)"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn header(f: &mut fmt::Formatter<'_>, diff: &Diff<'_>) -> fmt::Result {
+    let (earlier, later) = (diff.earlier().info(), diff.later().info());
+    for (word, info) in [("from", earlier), ("to  ", later)] {
+        writeln!(
+            f,
+            "{word} {}, watched {} (pid {}), {}",
+            number::date(info.taken),
+            number::duration(info.watched_seconds),
+            info.pid,
+            sampling(info)
+        )?;
+    }
+    writeln!(
+        f,
+        "{}",
+        kinship(diff, later.watched_seconds - earlier.watched_seconds)
+    )?;
+    let total = diff.total();
+    writeln!(
+        f,
+        "live      {}, {} objects",
+        number::bytes_change_with_error(&total.live_bytes),
+        number::count_change_with_error(&total.live_objects)
+    )?;
+    for (word, bytes, objects) in [
+        (
+            "allocated",
+            &total.allocated_bytes,
+            &total.allocated_objects,
+        ),
+        ("freed    ", &total.freed_bytes, &total.freed_objects),
+    ] {
+        if let (Some(bytes), Some(objects)) = (bytes, objects) {
+            writeln!(
+                f,
+                "{word} {} in {} objects",
+                number::bytes_with_error(bytes),
+                number::count_with_error(objects)
+            )?;
+        }
+    }
+    writeln!(f, "{}", verdict(diff))?;
+    limits(f, earlier, later)
+}
+
+/// Why the errors are what they are.
+fn kinship(diff: &Diff<'_>, seconds: f64) -> String {
+    if diff.same_process() {
+        return format!(
+            "one process, {} apart: only what was born and died in between is uncertain",
+            number::duration(seconds.max(0.0))
+        );
+    }
+    format!(
+        "two processes: {:.0} % of live bytes are at sites found in both",
+        (diff.matched_share() * 100.0).floor()
+    )
+}
+
+fn verdict(diff: &Diff<'_>) -> String {
+    if !diff.error_bars() {
+        return "no error is known of at least one of the two, so none is told".to_owned();
+    }
+    let count = |grown: bool| {
+        let significant = diff.all_rows().iter().filter(|row| {
+            row.significant == Some(true) && (row.live_bytes.estimate > 0.0) == grown
+        });
+        number::thousands(significant.count() as u64)
+    };
+    format!(
+        "of {} rows, {} grew and {} shrank more than sampling explains",
+        number::thousands(diff.all_rows().len() as u64),
+        count(true),
+        count(false)
+    )
+}
+
+fn limits(f: &mut fmt::Formatter<'_>, earlier: &Info, later: &Info) -> fmt::Result {
+    let coarser = if later.largest_interval_bytes < earlier.largest_interval_bytes {
+        earlier
+    } else {
+        later
+    };
+    if earlier.error_bars && later.error_bars {
+        writeln!(f, "{}", unseen(coarser))?;
+    }
+    for dropped in &later.dropped {
+        let samples = number::thousands(dropped.samples);
+        writeln!(f, "dropped: {samples} samples ({})", dropped.reason)?;
+    }
+    for note in &later.notes {
+        writeln!(f, "note: {note}")?;
+    }
+    Ok(())
+}
+
+fn numbers(row: &Change<'_>) -> String {
+    let mark = match row.significant {
+        Some(true) => "*",
+        _ => "",
+    };
+    let or_none = |estimate: &Option<Estimate>| match estimate {
+        Some(estimate) => number::bytes(estimate),
+        None => "-".to_owned(),
+    };
+    let age = match row.median_age_seconds {
+        Some(seconds) => format!(">{}", short(seconds)),
+        None => "-".to_owned(),
+    };
+    let range = match row.significant {
+        Some(_) => number::bytes_change_range(&row.live_bytes),
+        None => "unknown".to_owned(),
+    };
+    columns([
+        mark,
+        &number::bytes_change(&row.live_bytes),
+        &range,
+        &number::count_change(&row.live_objects),
+        &number::bytes(&row.after_bytes),
+        &or_none(&row.freed_bytes),
+        &age,
+    ])
+}
+
+/// One unit is enough for an age that is known to a factor of two.
+fn short(seconds: f64) -> String {
+    for (unit, size) in [("d", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0)] {
+        if seconds >= size {
+            return format!("{:.0} {unit}", (seconds / size).floor());
+        }
+    }
+    format!("{:.0} ms", (seconds * 1e3).floor())
+}
+
+/// The columns before the call site, [`NUMBERS`] wide.
+fn columns([mark, change, range, objects, live, freed, age]: [&str; 7]) -> String {
+    format!("{mark:1}{change:>10} {range:>20} {objects:>8} {live:>8} {freed:>8} {age:>7}  ")
+}
+
+fn label(row: &Change<'_>, by: By) -> Vec<String> {
+    let width = WIDTH - NUMBERS;
+    let state = match (row.new, row.vanished) {
+        (true, false) => "new: ",
+        (false, true) => "gone: ",
+        _ => "",
+    };
+    let width = width - state.len();
+    let package = match row.version {
+        Some(version) => format!("{} {version}", row.krate),
+        None => row.krate.clone(),
+    };
+    let Some(function) = &row.function else {
+        return vec![state.to_owned() + &shorten(&package, width)];
+    };
+    let place = match (&row.location, row.version, by) {
+        (Some(location), None, _) if row.own_function.is_none() => location,
+        _ => &package,
+    };
+    let mut lines = vec![state.to_owned() + &with_place(function, place, width)];
+    if let Some(own) = row.own_function {
+        let location = row.own_location.as_deref().unwrap_or("");
+        lines.push(format!("← {}", with_place(own, location, width - 2)));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analyze::By;
+    use crate::report::golden;
+    use crate::snapshot::testing::grown;
+
+    /// The text that people paste: any change to it is to be looked at.
+    #[test]
+    fn tables_are_as_agreed() {
+        let (before, after) = grown();
+        let mut restarted = after.clone();
+        restarted.info.profile_id = 7;
+        restarted.info.pid = 4343;
+        let mut foreign = after.clone();
+        foreign.info.error_bars = false;
+        let text = [
+            before.diff(&after).to_string(),
+            before
+                .diff(&restarted)
+                .by(By::Function)
+                .limit(2)
+                .to_string(),
+            before.diff(&foreign).by(By::Crate).to_string(),
+        ]
+        .join("\n");
+        for line in text.lines().filter(|line| !line.starts_with("note: ")) {
+            assert!(line.chars().count() <= super::WIDTH, "{line}");
+        }
+        golden::check("diff.txt", &text);
+    }
+}

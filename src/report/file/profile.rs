@@ -1,0 +1,305 @@
+//! Heap profiles of other tools → snapshots without error bars.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::{MAX_PROFILE, format};
+use crate::Error;
+use crate::report::pprof::decode::decode;
+use crate::report::pprof::proto::{self, Profile};
+use crate::snapshot::{
+    AGE_BUCKETS, Facts, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals,
+};
+use crate::symbols::origin_of;
+
+pub(super) fn read(bytes: &[u8]) -> Result<Snapshot, Error> {
+    let profile = decode(bytes, MAX_PROFILE)?;
+    let columns = Columns::of(&profile)?;
+    let mut builder = Builder::new(&profile)?;
+    for sample in &profile.sample {
+        builder.sample(sample, &columns)?;
+    }
+    Ok(builder.build(&columns))
+}
+
+/// Where the values of a sample are.
+#[derive(Debug, Default)]
+struct Columns {
+    alloc_objects: Option<usize>,
+    alloc_space: Option<usize>,
+    inuse_objects: Option<usize>,
+    inuse_space: Option<usize>,
+}
+
+impl Columns {
+    fn of(profile: &Profile) -> Result<Columns, Error> {
+        let mut columns = Columns::default();
+        for (index, kind) in profile.sample_type.iter().enumerate() {
+            let name = profile.string(kind.r#type);
+            let column = match &*name {
+                "alloc_objects" => &mut columns.alloc_objects,
+                "alloc_space" => &mut columns.alloc_space,
+                // Tools that tell live memory only leave the prefix out.
+                "inuse_objects" | "objects" => &mut columns.inuse_objects,
+                "inuse_space" | "space" => &mut columns.inuse_space,
+                _ => return Err(not_heap(&name)),
+            };
+            if column.replace(index).is_some() {
+                return Err(format(format_args!("the profile has {name} twice")));
+            }
+        }
+        match (columns.inuse_space, columns.alloc_space) {
+            (None, None) => Err(format(
+                "this is not a heap profile: it has neither inuse_space nor alloc_space",
+            )),
+            _ => Ok(columns),
+        }
+    }
+}
+
+fn not_heap(name: &str) -> Error {
+    let name: String = name.chars().take(40).collect();
+    format(format_args!(
+        "this is not a heap profile: it has {name:?}, and a heap profile has some of \
+         inuse_objects, inuse_space, alloc_objects, alloc_space"
+    ))
+}
+
+struct Builder<'p> {
+    profile: &'p Profile,
+    /// Place by id.
+    modules: HashMap<u64, u32>,
+    locations: HashMap<u64, u32>,
+    /// Place by id: samples that differ in labels alone are one site.
+    sites: HashMap<u64, usize>,
+    snapshot: Snapshot,
+    names: Vec<Arc<[Frame]>>,
+    /// What stands for a location in site ids.
+    parts: Vec<u64>,
+}
+
+impl<'p> Builder<'p> {
+    fn new(profile: &'p Profile) -> Result<Self, Error> {
+        let mut builder = Builder {
+            profile,
+            modules: HashMap::new(),
+            locations: HashMap::new(),
+            sites: HashMap::new(),
+            snapshot: Snapshot {
+                info: info(profile),
+                modules: Vec::new(),
+                locations: Vec::new(),
+                sites: Vec::new(),
+                names: OnceLock::new(),
+            },
+            names: Vec::new(),
+            parts: Vec::new(),
+        };
+        for mapping in &profile.mapping {
+            builder.module(mapping);
+        }
+        let functions: HashMap<u64, &proto::Function> = (profile.function.iter())
+            .map(|function| (function.id, function))
+            .collect();
+        for location in &profile.location {
+            builder.location(location, &functions)?;
+        }
+        Ok(builder)
+    }
+
+    fn module(&mut self, mapping: &proto::Mapping) {
+        let build_id = self.profile.string(mapping.build_id).into_owned();
+        let place = self.snapshot.modules.len() as u32;
+        self.modules.insert(mapping.id, place);
+        self.snapshot.modules.push(Module {
+            path: self.profile.string(mapping.filename).into_owned(),
+            build_id: (!build_id.is_empty()).then_some(build_id),
+            start: mapping.memory_start,
+            end: mapping.memory_limit,
+            bias: mapping.memory_start.wrapping_sub(mapping.file_offset),
+        });
+    }
+
+    fn location(
+        &mut self,
+        location: &proto::Location,
+        functions: &HashMap<u64, &proto::Function>,
+    ) -> Result<(), Error> {
+        let module = self.modules.get(&location.mapping_id).copied();
+        let mut frames = Vec::with_capacity(location.line.len().max(1));
+        for line in &location.line {
+            let function = functions.get(&line.function_id).ok_or_else(|| {
+                format(format_args!(
+                    "the profile refers to function {}, which it does not have",
+                    line.function_id
+                ))
+            })?;
+            frames.push(self.frame(function, line.line));
+        }
+        // All but the last are inlined into the next.
+        let inlined = frames.len().saturating_sub(1);
+        for frame in &mut frames[..inlined] {
+            frame.inlined = true;
+        }
+        let part = if frames.is_empty() {
+            let (text, part) = self.bare(location.address, module);
+            frames.push(text);
+            part
+        } else {
+            frames.iter().fold(SEED, |hash, frame| {
+                let hash = hashed(hash, frame.function.as_bytes());
+                hashed(hash, &frame.line.unwrap_or(0).to_le_bytes())
+            })
+        };
+        let place = self.snapshot.locations.len() as u32;
+        self.locations.insert(location.id, place);
+        self.snapshot.locations.push(Location {
+            // A profile has an address in the call, a snapshot the one behind it.
+            address: location.address.wrapping_add(1),
+            module,
+        });
+        self.names.push(frames.into());
+        self.parts.push(part);
+        Ok(())
+    }
+
+    fn frame(&self, function: &proto::Function, line: i64) -> Frame {
+        let name = self.profile.string(function.name);
+        let file = self.profile.string(function.filename);
+        Frame {
+            origin: origin_of(&name, &file),
+            function: (*name).into(),
+            file: (!file.is_empty()).then(|| (*file).into()),
+            line: u32::try_from(line).ok().filter(|line| *line > 0),
+            inlined: false,
+        }
+    }
+
+    /// A frame without a name, and what stands for it in site ids.
+    fn bare(&self, address: u64, module: Option<u32>) -> (Frame, u64) {
+        let module = module.and_then(|module| self.snapshot.modules.get(module as usize));
+        let (file, key, offset) = match module {
+            Some(module) => {
+                let key = module.build_id.as_deref().unwrap_or(&module.path);
+                (module.path.as_str(), key, address.wrapping_sub(module.bias))
+            }
+            None => ("", "", address),
+        };
+        let frame = Frame {
+            function: match file.rsplit('/').next() {
+                Some(name) if !name.is_empty() => format!("{name}+{offset:#x}").into(),
+                _ => format!("{offset:#x}").into(),
+            },
+            file: None,
+            line: None,
+            origin: Origin::Foreign,
+            inlined: false,
+        };
+        let part = hashed(hashed(SEED, key.as_bytes()), &offset.to_le_bytes());
+        (frame, part)
+    }
+
+    fn sample(&mut self, sample: &proto::Sample, columns: &Columns) -> Result<(), Error> {
+        let mut id = SEED;
+        let mut stack = Vec::with_capacity(sample.location_id.len());
+        for location in &sample.location_id {
+            let place = *self.locations.get(location).ok_or_else(|| {
+                format(format_args!(
+                    "the profile refers to location {location}, which it does not have"
+                ))
+            })?;
+            id = hashed(id, &self.parts[place as usize].to_le_bytes());
+            stack.push(place);
+        }
+        let totals = |objects: Option<usize>, bytes: Option<usize>| -> Result<Totals, Error> {
+            Ok(Totals {
+                objects: value(sample, objects)?,
+                bytes: value(sample, bytes)?,
+                ..Totals::default()
+            })
+        };
+        let live = totals(columns.inuse_objects, columns.inuse_space)?;
+        let allocated = match columns.alloc_space {
+            Some(_) => totals(columns.alloc_objects, columns.alloc_space)?,
+            None => live,
+        };
+        let sites = &mut self.snapshot.sites;
+        let place = *self.sites.entry(id).or_insert_with(|| {
+            sites.push(Site {
+                id,
+                stack: stack.into(),
+                truncated: false,
+                overflow: false,
+                live: Totals::default(),
+                allocated: Totals::default(),
+                freed: Totals::default(),
+                samples: 0,
+                lifetimes: [0; AGE_BUCKETS],
+                ages: [0; AGE_BUCKETS],
+            });
+            sites.len() - 1
+        });
+        let site = &mut sites[place];
+        site.live += live;
+        site.allocated += allocated;
+        // Tools scale the two apart, so the difference may fall a little below zero.
+        site.freed = Totals {
+            objects: (site.allocated.objects - site.live.objects).max(0.0),
+            bytes: (site.allocated.bytes - site.live.bytes).max(0.0),
+            ..Totals::default()
+        };
+        Ok(())
+    }
+
+    fn build(mut self, columns: &Columns) -> Snapshot {
+        let notes = &mut self.snapshot.info.notes;
+        if columns.alloc_space.is_none() {
+            notes.push("the profile tells live memory only; what was freed is not known".into());
+        }
+        if columns.inuse_space.is_none() {
+            notes.push("the profile tells allocated memory only; what is live is not known".into());
+        }
+        self.snapshot.names = OnceLock::from(self.names);
+        self.snapshot
+    }
+}
+
+fn value(sample: &proto::Sample, column: Option<usize>) -> Result<f64, Error> {
+    let value = column.and_then(|column| sample.value.get(column).copied());
+    match value {
+        Some(..0) => Err(format(
+            "the profile has negative values: it is a difference of two profiles, and no snapshot",
+        )),
+        value => Ok(value.unwrap_or(0) as f64),
+    }
+}
+
+fn info(profile: &Profile) -> Info {
+    Info {
+        taken: UNIX_EPOCH + Duration::from_nanos(profile.time_nanos.max(0) as u64),
+        watched_seconds: profile.duration_nanos.max(0) as f64 / 1e9,
+        interval_bytes: profile.period.max(0) as u64,
+        // Nothing is known of what its samples missed.
+        largest_interval_bytes: 0,
+        samples: 0,
+        dropped: Vec::new(),
+        notes: Vec::new(),
+        self_bytes: 0,
+        pid: 0,
+        profile_id: 0,
+        error_bars: false,
+        process: Facts::default(),
+    }
+}
+
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a: the same on every machine and in every version.
+fn hashed(hash: u64, bytes: &[u8]) -> u64 {
+    // What ends a text: two that follow each other must not run into one.
+    let bytes = bytes.iter().chain(&[0xff]);
+    bytes.fold(hash, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

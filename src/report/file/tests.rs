@@ -1,0 +1,324 @@
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+use crate::report::pprof::proto;
+use crate::snapshot::testing::sample;
+
+fn written(snapshot: &Snapshot) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    snapshot.write(&mut bytes).unwrap();
+    bytes
+}
+
+fn json() -> String {
+    let mut text = String::new();
+    MultiGzDecoder::new(&written(&sample())[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+/// The error's text, which must be one line of a length that people read.
+fn refused(bytes: &[u8]) -> String {
+    let text = Snapshot::read(bytes).expect_err("refused").to_string();
+    assert!(!text.contains('\n') && text.chars().count() < 300, "{text}");
+    text
+}
+
+/// What is lost on the way is lost to every later report.
+#[test]
+fn reading_gives_what_was_written() {
+    let mut snapshot = sample();
+    let site = &mut snapshot.sites[0];
+    site.ages[3] = 7;
+    site.lifetimes[39] = u32::MAX;
+    site.live.bytes_variance = std::f64::consts::PI * 1e17;
+    snapshot.info.process.limit_bytes = Some(1 << 40);
+    snapshot.info.profile_id = u64::MAX;
+    let read = Snapshot::read(&written(&snapshot)[..]).unwrap();
+    assert_eq!(read, snapshot);
+    for place in 0..snapshot.locations.len() as u32 {
+        assert_eq!(read.frames(place), snapshot.frames(place));
+    }
+    assert_eq!(
+        read.top(crate::report::By::Site).to_string(),
+        snapshot.top(crate::report::By::Site).to_string()
+    );
+    assert_eq!(Snapshot::read(json().as_bytes()).unwrap(), sample());
+}
+
+/// A half-written file must never stand where a whole one stood.
+#[test]
+fn saving_replaces_the_whole_file_and_leaves_nothing_beside_it() {
+    let directory = std::env::temp_dir().join(format!("heapwatch-save-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("a.heap");
+    fs::write(&path, "old").unwrap();
+    sample().save(&path).unwrap();
+    assert_eq!(Snapshot::open(&path).unwrap(), sample());
+    assert!(sample().save(directory.join("none").join("a")).is_err());
+    assert!(sample().save("..").is_err());
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Each says what is wrong, and what would be right where there is something.
+#[test]
+fn what_is_no_snapshot_is_told_in_one_line() {
+    let json = json();
+    let newer = json.replacen("\"version\":1", "\"version\":2,\"unheard\":[{}]", 1);
+    let newer_without_sites = r#"{"format":"heapwatch-snapshot","version":7,"sites":4}"#;
+    for newer in [newer.as_bytes(), newer_without_sites.as_bytes()] {
+        assert!(refused(newer).contains("use a newer heapwatch"));
+        assert!(refused(&gzip(newer)).contains("use a newer heapwatch"));
+    }
+    assert!(refused(b"").contains("empty"));
+    assert!(refused(b"hello").contains("not a pprof profile"));
+    assert!(refused(b"{}").contains("missing field `format`"));
+    assert!(refused(br#"{"format":"x","version":1}"#).contains("must be \"heapwatch-snapshot\""));
+    assert!(refused(&json.as_bytes()[..json.len() / 2]).contains("cut off"));
+    let packed = written(&sample());
+    assert!(refused(&packed[..packed.len() - 20]).contains("cut off"));
+    let long = format!(
+        r#"{{"format":"heapwatch-snapshot","version":"{}"}}"#,
+        "\\n".repeat(9_999)
+    );
+    assert!(refused(long.as_bytes()).contains("invalid type"));
+    for (right, wrong, said) in [
+        ("\"stack\":[0,", "\"stack\":[999,", "location 999"),
+        ("\"frames\":[0,", "\"frames\":[999,", "frame 999"),
+        ("\"module\":0", "\"module\":99", "module 99"),
+        ("\"objects\":", "\"objects\":-", "cannot be"),
+        ("\"bytes\":", "\"bytes\":9e99,\"x\":", "cannot be"),
+        (
+            "\"ages\":[]",
+            &format!("\"ages\":[{}1]", "0,".repeat(40)),
+            "41 buckets",
+        ),
+        (
+            "\"ages\":[]",
+            &format!("\"ages\":[{}1]", "0,".repeat(70)),
+            "more than the 64",
+        ),
+        ("0000000000001111", "1111", "16 hex digits"),
+    ] {
+        let damaged = json.replacen(right, wrong, 1);
+        assert_ne!(damaged, json, "{right}");
+        let text = refused(damaged.as_bytes());
+        assert!(text.contains(said), "{wrong}: {text}");
+    }
+}
+
+/// Fields of later additions do not make a file unreadable.
+#[test]
+fn unknown_fields_are_passed_over() {
+    let more = json().replacen("\"version\":1", "\"version\":1,\"later\":{\"a\":[1,{}]}", 1);
+    assert_eq!(Snapshot::read(more.as_bytes()).unwrap(), sample());
+}
+
+fn peak_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().nth(1))
+        .map_or(0, |kib| kib.parse().unwrap())
+}
+
+/// A service that is handed such a file must not be killed for its memory. The bound leaves room
+/// for the tests that run beside this one.
+#[test]
+fn hostile_files_take_bounded_memory() {
+    let before = peak_kib();
+    let bomb = |prefix: &str, unit: &str, times: usize, suffix: &str| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(prefix.as_bytes()).unwrap();
+        let chunk = unit.repeat(1 << 16);
+        (0..times).for_each(|_| gzip.write_all(chunk.as_bytes()).unwrap());
+        gzip.write_all(suffix.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    let head = r#"{"format":"heapwatch-snapshot","version":1,"#;
+    let nested = format!("{head}\"x\":{}", "[".repeat(1 << 20));
+    assert!(refused(nested.as_bytes()).contains("cut off"));
+    // 512 MiB unpacked each.
+    assert!(
+        refused(&bomb(&format!("{head}\"x\":\""), "aaaaaaaa", 1024, "\"}")).contains("256 MiB")
+    );
+    assert!(refused(&bomb("\n", "\0\0\0\0\0\0\0\0", 1024, "")).contains("128 MiB"));
+    let frames = bomb(
+        &format!("{head}\"frames\":["),
+        r#"{"function":"","origin":"std","inlined":true},"#,
+        32,
+        "{}]}",
+    );
+    assert!(refused(&frames).contains("1048576"));
+    let notes = bomb(
+        &format!("{head}\"info\":{{\"notes\":["),
+        "\"\",",
+        64,
+        "0]}}",
+    );
+    assert!(refused(&notes).contains("100 items"));
+    assert!(refused(&vec![7; 200 << 20]).contains("128 MiB"));
+    let grown = peak_kib().saturating_sub(before) >> 10;
+    println!("the peak grew by {grown} MiB");
+    assert!(grown < 900, "{grown} MiB");
+}
+
+fn text(profile: &mut proto::Profile, text: &str) -> i64 {
+    profile.string_table.push(text.as_bytes().to_vec());
+    profile.string_table.len() as i64 - 1
+}
+
+/// A profile with these sample types and, on one stack, these values.
+fn profile(types: &[&str], values: &[&[i64]]) -> Vec<u8> {
+    let mut profile = proto::Profile::default();
+    text(&mut profile, "");
+    for name in types {
+        let r#type = text(&mut profile, name);
+        profile
+            .sample_type
+            .push(proto::ValueType { r#type, unit: 0 });
+    }
+    let name = text(&mut profile, "main.register");
+    let filename = text(&mut profile, "/srv/main.go");
+    profile.function.push(proto::Function {
+        id: 9,
+        name,
+        filename,
+        ..Default::default()
+    });
+    profile.location.push(proto::Location {
+        id: 5,
+        address: 0x1000,
+        line: vec![proto::Line {
+            function_id: 9,
+            line: 12,
+        }],
+        ..Default::default()
+    });
+    for value in values {
+        profile.sample.push(proto::Sample {
+            location_id: vec![5],
+            value: value.to_vec(),
+            label: Vec::new(),
+        });
+    }
+    profile.encode_to_vec()
+}
+
+/// Go's four types, the two that others write, and compression or none.
+#[test]
+fn heap_profiles_of_other_tools_are_read() {
+    let four = [
+        "alloc_objects",
+        "alloc_space",
+        "inuse_objects",
+        "inuse_space",
+    ];
+    // Samples of one stack, which Go tells apart by a label.
+    let go = profile(&four, &[&[10, 1000, 4, 400], &[1, 64, 1, 64]]);
+    for bytes in [gzip(&go), go] {
+        let snapshot = Snapshot::read(&bytes[..]).unwrap();
+        assert_eq!(snapshot.sites.len(), 1);
+        assert_eq!(
+            (snapshot.live().bytes, snapshot.live().objects),
+            (464.0, 5.0)
+        );
+        assert_eq!(
+            (snapshot.allocated().bytes, snapshot.freed().bytes),
+            (1064.0, 600.0)
+        );
+        let top = snapshot.top(crate::report::By::Site).to_string();
+        assert!(top.contains("main.register (/srv/main.go:12)"), "{top}");
+        assert!(top.contains("does not tell how far"), "{top}");
+        assert!(!top.contains('±'), "{top}");
+        assert_eq!(Snapshot::read(&written(&snapshot)[..]).unwrap(), snapshot);
+    }
+    let live = Snapshot::read(&profile(&["objects", "space"], &[&[2, 50]])[..]).unwrap();
+    assert_eq!((live.live().bytes, live.info.notes.len()), (50.0, 1));
+}
+
+#[test]
+fn profiles_of_something_else_are_refused() {
+    let cpu = profile(&["samples", "cpu"], &[&[1, 2]]);
+    assert!(refused(&cpu).contains("\"samples\", and a heap profile has some of inuse_objects"));
+    assert!(refused(&profile(&["inuse_objects"], &[&[1]])).contains("neither inuse_space"));
+    assert!(refused(&profile(&["inuse_space"; 2], &[&[1, 2]])).contains("twice"));
+    assert!(refused(&profile(&["inuse_space"], &[&[-1]])).contains("difference of two"));
+}
+
+/// Our own profiles, read back, show the same numbers at the same call sites.
+#[test]
+fn own_profiles_are_read_back() {
+    let snapshot = sample();
+    let read = Snapshot::read(&snapshot.pprof().encode()[..]).unwrap();
+    let by = crate::report::By::Function;
+    let (ours, theirs) = (snapshot.top(by), read.top(by));
+    for (ours, theirs) in ours.rows().iter().zip(theirs.rows()) {
+        assert_eq!(ours.function, theirs.function);
+        assert_eq!(
+            ours.amounts.live_bytes.estimate,
+            theirs.amounts.live_bytes.estimate
+        );
+    }
+}
+
+fn mutated(mut bytes: Vec<u8>, changes: &[(usize, u8)], cut: usize) -> Vec<u8> {
+    for (at, value) in changes {
+        let length = bytes.len();
+        bytes[at % length] = *value;
+    }
+    bytes.truncate(cut.max(1));
+    bytes
+}
+
+/// Reads bytes, and uses what was read: an index that was not checked would panic here.
+fn use_all(bytes: &[u8]) {
+    if let Ok(snapshot) = Snapshot::read(bytes) {
+        let top = snapshot.top(crate::report::By::Site);
+        assert!(!top.to_string().is_empty() && !top.to_json().is_empty());
+        assert!(Snapshot::read(&written(&snapshot)[..]).is_ok());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Short forms of the fuzz targets.
+    #[test]
+    fn damaged_snapshots_do_no_harm(
+        changes in prop::collection::vec((any::<usize>(), any::<u8>()), 1..6),
+        cut in 1_usize..40_000,
+    ) {
+        use_all(&mutated(json().into_bytes(), &changes, cut));
+        use_all(&mutated(written(&sample()), &changes, cut));
+    }
+
+    #[test]
+    fn damaged_profiles_do_no_harm(
+        changes in prop::collection::vec((any::<usize>(), any::<u8>()), 1..6),
+        cut in 1_usize..4_000,
+    ) {
+        let mut plain = Vec::new();
+        let packed = sample().pprof().encode();
+        MultiGzDecoder::new(&packed[..]).read_to_end(&mut plain).unwrap();
+        use_all(&mutated(plain, &changes, cut));
+    }
+
+    #[test]
+    fn anything_at_all_does_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        use_all(&bytes);
+        use_all(&gzip(&bytes));
+    }
+}
