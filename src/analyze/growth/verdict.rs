@@ -129,23 +129,23 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
-    /// For sorting, worst first in descending order: the kind of verdict, then confidence × rate, then
-    /// bytes. A growing container ranks below every other growth, since its elements may be named too.
+    /// For sorting, worst first in descending order: alarms by confidence × rate, then what is calm by
+    /// kind; equal ones by bytes. A container counts half, since its elements may be named too.
     #[must_use]
     pub(crate) fn severity(&self) -> (u8, f64, f64) {
-        let kind = match (self.verdict, self.pattern) {
-            (Verdict::Leaking, _) => 6,
-            (Verdict::Growing, Some(Pattern::Container)) => 4,
-            (Verdict::Growing, _) => 5,
-            (Verdict::Cyclic, _) => 3,
-            (Verdict::Plateaued, _) => 2,
-            (Verdict::Stable, _) => 1,
-            (Verdict::TooEarly, _) => 0,
+        let kind = match self.verdict {
+            Verdict::Leaking | Verdict::Growing => 4,
+            Verdict::Cyclic => 3,
+            Verdict::Plateaued => 2,
+            Verdict::Stable => 1,
+            Verdict::TooEarly => 0,
         };
-        let confidence = self
-            .confidence
-            .unwrap_or(if self.alarms() { 1.0 } else { 0.0 });
-        (kind, confidence * self.rate.estimate, self.live_bytes)
+        let weight = match self.pattern {
+            _ if !self.alarms() => 0.0,
+            Some(Pattern::Container) => 0.5,
+            _ => self.confidence.unwrap_or(1.0),
+        };
+        (kind, weight * self.rate.estimate, self.live_bytes)
     }
 
     /// Whether someone should look at it.
