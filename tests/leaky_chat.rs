@@ -41,10 +41,8 @@ fn the_leaks_are_named_and_the_rest_is_not_accused() {
         leaking.iter().any(|line| line.contains("leaky_chat.rs:")),
         "the session map: {text}"
     );
-    assert!(
-        text.contains("tasks of leaky_chat::watch_presence"),
-        "{text}"
-    );
+    // A debug build boxes a future of this size, so it is the type there and the task in a release.
+    assert!(text.contains("leaky_chat::watch_presence"), "{text}");
     let accused = [leaking, lines(&text, "growing")].concat();
     for innocent in ["rooms.rs", "previews.rs", "server.rs"] {
         let wrong = accused.iter().any(|line| line.contains(innocent));

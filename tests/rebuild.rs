@@ -30,7 +30,7 @@ fn boxed(n: usize) -> Vec<Box<dyn Fn(u64) -> u64>> {
     (0..n as u64)
         .map(|i| {
             let big = [i; 64];
-            Box::new(move |x| big[(x % 64) as usize]) as Box<dyn Fn(u64) -> u64>
+            Box::new(move |x: u64| big[(x % 64) as usize]) as Box<dyn Fn(u64) -> u64>
         })
         .collect()
 }

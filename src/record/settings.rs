@@ -28,7 +28,11 @@ const FIRST_DOUBLING: usize = MAX_LIVE_SAMPLES / 8 * 7;
 pub(crate) fn read_environment() {
     if let Some(value) = environment(c"HEAPWATCH_INTERVAL") {
         match parse_interval(value) {
-            Some(interval) => set_interval(interval),
+            Some(interval) => {
+                INTERVAL.store(interval, Ordering::Relaxed);
+                // Nothing was sampled at the default yet.
+                LARGEST.store(interval, Ordering::Relaxed);
+            }
             None => ENVIRONMENT_IS_BAD.store(true, Ordering::Relaxed),
         }
     }

@@ -75,15 +75,23 @@ pub(super) fn p_value(x: &Side, y: &Side) -> f64 {
     if larger == smaller {
         return 1.0;
     }
+    // What is large is rarely missed but then missed whole, of which the variance of what was seen
+    // says nothing: with this probability no sample falls on it.
+    let unit = x.unit.max(y.unit);
+    let missed = if unit > 1.0 {
+        (-larger / unit).exp()
+    } else {
+        0.0
+    };
     // What one sample stands for, on average over what they stand for.
     let weight = (x.variance + y.variance) / (larger + smaller);
     // Seen with certainty, or nearly so.
     if weight < larger * 1e-7 {
-        return 0.0;
+        return missed;
     }
     // P(at least `larger` of all), continued between whole numbers.
     let tail = beta_reg(larger / weight, smaller / weight + 1.0, 0.5);
-    (2.0 * tail).min(1.0)
+    (2.0 * tail).max(missed).min(1.0)
 }
 
 /// Which of these hypotheses to reject so that at most a share `rate` of the rejections is expected
