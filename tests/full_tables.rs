@@ -4,6 +4,7 @@ mod common;
 
 use std::hint::black_box;
 
+use common::branches::branch;
 use common::{Block, layout};
 
 #[global_allocator]
@@ -14,33 +15,13 @@ const DEPTH: u32 = 17;
 const SIZE: usize = 40;
 
 #[inline(never)]
-fn branch(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
-    if depth == 0 {
-        into.push(Block::alloc(layout(SIZE)).unwrap());
-        0
-    } else if path & 1 == 0 {
-        left(path, depth, into)
-    } else {
-        right(path, depth, into)
-    }
-}
-
-// Different results, so that no two functions or calls become one.
-#[inline(never)]
-fn left(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
-    black_box(branch(path >> 1, depth - 1, into)) + 1
-}
-
-#[inline(never)]
-fn right(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
-    black_box(branch(path >> 1, depth - 1, into)) + 2
-}
-
-#[inline(never)]
 fn visit_all() {
     let mut blocks = Vec::with_capacity(1);
     for path in 0..1 << DEPTH {
-        assert_eq!(branch(path, DEPTH, &mut blocks), DEPTH + path.count_ones());
+        assert_eq!(
+            branch(path, DEPTH, SIZE, &mut blocks),
+            DEPTH + path.count_ones()
+        );
         blocks.pop().unwrap().free();
     }
 }

@@ -2,9 +2,8 @@
 
 mod common;
 
-use std::hint::black_box;
-
-use common::{Block, layout, through};
+use common::branches::branch;
+use common::{Block, through};
 
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
@@ -14,32 +13,9 @@ const DEPTH: u32 = 17;
 const MAX_SITES: usize = 65_536;
 
 #[inline(never)]
-fn branch(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
-    if depth == 0 {
-        into.push(Block::alloc(layout(40)).unwrap());
-        0
-    } else if path & 1 == 0 {
-        left(path, depth, into)
-    } else {
-        right(path, depth, into)
-    }
-}
-
-// Different results, so that no two functions or calls become one.
-#[inline(never)]
-fn left(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
-    black_box(branch(path >> 1, depth - 1, into)) + 1
-}
-
-#[inline(never)]
-fn right(path: u32, depth: u32, into: &mut Vec<Block>) -> u32 {
-    black_box(branch(path >> 1, depth - 1, into)) + 2
-}
-
-#[inline(never)]
 fn hold_all(into: &mut Vec<Block>) {
     for path in 0..1 << DEPTH {
-        assert_eq!(branch(path, DEPTH, into), DEPTH + path.count_ones());
+        assert_eq!(branch(path, DEPTH, 40, into), DEPTH + path.count_ones());
     }
 }
 

@@ -4,6 +4,7 @@
 //! addresses lies in it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod branches;
 pub mod child;
 pub mod exact;
 #[cfg(feature = "server")]
