@@ -21,7 +21,7 @@ mod types;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::snapshot::{Frame, Location, Module, Origin, PerProcess, Snapshot};
+use crate::snapshot::{Frame, Location, Module, Origin, PerProcess, Snapshot, muted};
 use cache::{Cache, Key};
 pub(crate) use object::code;
 pub(crate) use origin::origin_of;
@@ -39,7 +39,7 @@ impl Snapshot {
     pub fn frames(&self, location: u32) -> &[Frame] {
         let names = self
             .names
-            .get_or_init(|| resolve(&self.modules, &self.locations));
+            .get_or_init(|| muted(|| resolve(&self.modules, &self.locations)));
         names.get(location as usize).map_or(&[], |frames| frames)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use heapwatch::growth::Verdict;
 use heapwatch::report::By;
-use heapwatch::{Config, Error, Server, growth};
+use heapwatch::{Config, Error, Server, Snapshot, growth};
 
 /// Verdicts take about a hundred points of the history: a run of 20 s has them at this tick.
 const TICK: Duration = Duration::from_millis(100);
@@ -26,9 +26,22 @@ pub(crate) fn serve(addr: SocketAddr) -> Result<Endpoint, Error> {
     Config::new().addr(addr).tick(TICK).serve().map(Endpoint)
 }
 
+/// Rows of the diff: those that matter come first.
+const CHANGES: usize = 8;
+
 /// The table that `/heap/top?by=function` answers: stacks that end in one function are one row.
 pub(crate) fn top() -> Result<String, Error> {
     Ok(heapwatch::snapshot()?.top(By::Function).to_string())
+}
+
+/// What `/heap/diff?by=function` answers of a snapshot kept earlier and one of this moment.
+pub(crate) fn diff(earlier: &Snapshot) -> Result<String, Error> {
+    let now = heapwatch::snapshot()?;
+    Ok(earlier
+        .diff(&now)
+        .by(By::Function)
+        .limit(CHANGES)
+        .to_string())
 }
 
 /// What `/heap/growth` answers, and what it comes to.

@@ -15,6 +15,8 @@ pub(crate) const ROOM_NAMES: [&str; 8] = [
 ];
 
 const LINES_KEPT: usize = 64;
+/// Room for any page of history, so that none is written twice.
+const PAGE_BYTES: usize = 256 * 1024;
 
 pub(crate) struct Rooms(Vec<Arc<Room>>);
 
@@ -89,17 +91,20 @@ impl Room {
 
     /// The latest lines that contain `needle`, as JSON. Parses and writes all of them again at every call:
     /// wasteful, but nothing of it is kept.
-    pub(crate) fn history(&self, needle: &str) -> String {
+    pub(crate) fn history(&self, needle: &str) -> Vec<u8> {
         let lines = self
             .recent()
             .iter()
             .filter_map(|line| serde_json::from_str(line).ok())
             .filter(|line: &Line| line.text.contains(needle))
             .collect();
-        to_json(&History {
+        let history = History {
             room: self.name,
             lines,
-        })
+        };
+        let mut page = Vec::with_capacity(PAGE_BYTES);
+        serde_json::to_writer(&mut page, &history).expect("strings and numbers have a JSON form");
+        page
     }
 }
 

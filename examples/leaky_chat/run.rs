@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -15,6 +16,10 @@ use crate::load::Load;
 use crate::{Chat, progress, report, server};
 
 type Failure = Box<dyn Error>;
+
+/// The first of two snapshots is taken after this part of the load, when connections and caches are
+/// what they will be.
+const WARM_UP_PART: u32 = 4;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     report::set_interval(args.interval)?;
@@ -37,11 +42,24 @@ async fn serve_and_load(args: &Args, endpoint: &report::Endpoint) -> Result<(), 
 
     let mut load = Load::start(chat_addr);
     let mut interrupt = pin!(ctrl_c());
+    let mut warm = None;
+    let loaded = async {
+        let warming_up = tokio::time::sleep(Duration::from_secs(args.seconds) / WARM_UP_PART);
+        let snapshot = async {
+            warming_up.await;
+            warm = Some(heapwatch::snapshot());
+        };
+        tokio::join!(snapshot, progress::show(load.tally(), args.seconds));
+    };
     let interrupted = tokio::select! {
-        () = progress::show(load.tally(), args.seconds) => false,
+        () = loaded => false,
         caught = &mut interrupt => { caught?; true }
     };
     // Judged while the load is on: when it ends, everything falls.
+    let changes = match warm.transpose()? {
+        Some(warm) => report::diff(&warm)?,
+        None => "interrupted before the first of two snapshots\n".to_owned(),
+    };
     let verdicts = report::verdicts()?;
     let keep_load = args.keep_load && !interrupted;
     if !keep_load {
@@ -49,7 +67,7 @@ async fn serve_and_load(args: &Args, endpoint: &report::Endpoint) -> Result<(), 
     }
     progress::clear();
     say(&format!(
-        "load: {}\nheapwatch: {}\n\n{}\n{verdicts}\n",
+        "load: {}\nheapwatch: {}\n\n{}\n{changes}\n{verdicts}\n",
         load.tally().summary(),
         endpoint.url(),
         report::top()?

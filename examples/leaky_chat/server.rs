@@ -1,8 +1,10 @@
 //! The chat service's routes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -19,6 +21,8 @@ use crate::{Chat, converse, lock};
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024;
 const LONGEST_MESSAGE_BYTES: usize = 16 * 1024;
 const LONGEST_NAME_BYTES: usize = 64;
+/// What a real service would wait for another one to say whether a page may be shown.
+const PAGE_CHECK: Duration = Duration::from_millis(10);
 
 const INDEX: &str = "\
 GET /ws?name=NAME&room=ROOM         WebSocket: text frames in, lines of the room out
@@ -86,7 +90,9 @@ async fn history(
     Query(filter): Query<Filter>,
 ) -> Result<impl IntoResponse, (StatusCode, String)> {
     let room = find_room(&chat, &room)?;
-    Ok(json(room.history(&filter.contains)))
+    let page = room.history(&filter.contains);
+    tokio::time::sleep(PAGE_CHECK).await;
+    Ok(json(page))
 }
 
 async fn transcript(
@@ -150,6 +156,6 @@ fn find_room(chat: &Chat, name: &str) -> Result<Arc<Room>, (StatusCode, String)>
     chat.rooms.get(name).ok_or_else(unknown)
 }
 
-fn json(body: String) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], body)
+fn json(body: impl Into<Bytes>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], body.into())
 }

@@ -41,6 +41,16 @@ struct Root {
     krate: String,
 }
 
+impl Root {
+    /// What is left of a path in the folder that bears the crate's name and lies beside its root, as
+    /// examples have it: `chat/rooms.rs` beside `chat.rs` is `chat::rooms`, by a `#[path]`.
+    fn own_folder<'p>(&self, inside: &'p str) -> Option<&'p str> {
+        let name = self.file.strip_suffix(".rs")?;
+        let rest = inside.strip_prefix(name)?.strip_prefix('/')?;
+        (name.replace('-', "_") == self.krate).then_some(rest)
+    }
+}
+
 impl Sources {
     /// Learns from a compilation unit, which rustc names `ROOT-FILE/@/CRATE.HASH-cgu.N`.
     pub(super) fn add_unit(&mut self, name: &str, directory: &str) {
@@ -111,11 +121,12 @@ impl Sources {
             let root = roots
                 .iter()
                 .find(|root| root.file == inside)
+                .or_else(|| roots.iter().find(|root| root.own_folder(inside).is_some()))
                 .or_else(|| roots.iter().find(|root| root.file == "lib.rs"))
                 .or(roots.first())?;
             let modules = match root.file == inside {
                 true => "",
-                false => inside,
+                false => root.own_folder(inside).unwrap_or(inside),
             };
             return Some(join_modules(&root.krate, modules));
         }

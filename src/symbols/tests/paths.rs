@@ -23,6 +23,7 @@ fn sources() -> Sources {
             "/home/a/chat",
         ),
         ("crates/wire/src/lib.rs/@/wire.1-cgu.0", "/home/a/chat"),
+        ("examples/load-gen.rs/@/load_gen.5-cgu.0", "/home/a/chat"),
         (
             "/home/a/.cargo/registry/src/index-1/tokio-1.54.1/src/lib.rs/@/tokio.2-cgu.0",
             "/home/a/.cargo/registry/src/index-1/tokio-1.54.1",
@@ -120,6 +121,19 @@ fn a_path_tells_whose_code_it_is() {
             own("wire"),
             "crates/wire/src/frame/header.rs",
             Some("wire::frame::header"),
+        ),
+        // A root's parts in a folder of its name: the crate is not named twice.
+        (
+            "/home/a/chat/examples/load-gen/clients/ws.rs",
+            own("load_gen"),
+            "examples/load-gen/clients/ws.rs",
+            Some("load_gen::clients::ws"),
+        ),
+        (
+            "/home/a/chat/examples/other/ws.rs",
+            own("load_gen"),
+            "examples/other/ws.rs",
+            Some("load_gen::other::ws"),
         ),
         // Own code of which nothing is known but the path.
         (
