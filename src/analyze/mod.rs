@@ -12,6 +12,12 @@ mod top;
 mod verdicts;
 mod whole;
 
+/// Columns of a text table unless told otherwise.
+const DEFAULT_WIDTH: usize = 120;
+
+/// Fewer columns leave no room for names beside the numbers.
+const MIN_WIDTH: usize = 100;
+
 pub(crate) use caller::{Caller, pseudo_function, source, visible};
 pub use choice::{By, Sort};
 pub use diff::{Change, Diff};

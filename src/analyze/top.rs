@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::caller::{Caller, source, visible};
 use super::whole::{Whole, whole_sites};
-use super::{By, Estimate, Sort};
+use super::{By, DEFAULT_WIDTH, Estimate, MIN_WIDTH, Sort};
 use crate::snapshot::{Frame, Info, Site, Snapshot, Totals};
 
 /// Rows that a table has unless told otherwise.
@@ -14,8 +14,8 @@ const DEFAULT_LIMIT: usize = 20;
 
 /// The table of those who hold, or have allocated, the most.
 ///
-/// Made by [`Snapshot::top`]. Displaying it gives a text table of at most 120 columns that can be
-/// pasted into a ticket.
+/// Made by [`Snapshot::top`]. Displaying it gives a text table that can be pasted into a ticket, of at
+/// most 120 columns unless [told otherwise](Top::width).
 ///
 /// ```no_run
 /// use heapwatch::report::{By, Sort};
@@ -33,6 +33,7 @@ pub struct Top<'s> {
     by: By,
     sort: Sort,
     limit: usize,
+    width: usize,
     /// Ordered by `sort`.
     groups: Vec<Group<'s>>,
 }
@@ -144,6 +145,7 @@ impl Snapshot {
             by,
             sort: Sort::Live,
             limit: DEFAULT_LIMIT,
+            width: DEFAULT_WIDTH,
             groups: groups.into_values().collect(),
         };
         top.sort(Sort::Live)
@@ -169,6 +171,17 @@ impl<'s> Top<'s> {
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = rows;
         self
+    }
+
+    /// Columns that the text table may have: 120 unless told otherwise, and at least 100.
+    #[must_use]
+    pub fn width(mut self, columns: usize) -> Self {
+        self.width = columns.max(MIN_WIDTH);
+        self
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.width
     }
 
     /// What a row stands for.

@@ -23,7 +23,7 @@ pub(super) enum SnapshotsQuery {
     List,
     /// Takes one and keeps it, under a name or one that is made up.
     Take(Option<Name>),
-    Fetch(Name),
+    Fetch(Moment),
     Delete(Name),
 }
 
@@ -148,11 +148,11 @@ pub(super) fn snapshots(request: &Request<'_>) -> Result<Answer, Reply> {
             _ => return Err(wrong_method("GET, HEAD or POST", "GET, HEAD, POST")),
         },
         Some(name) => {
-            let name: Name = name.parse().map_err(bad)?;
+            let moment: Moment = name.parse().map_err(bad)?;
             Query::parse(query, &[])?;
             match *request.method {
-                Method::GET | Method::HEAD => SnapshotsQuery::Fetch(name),
-                Method::DELETE => SnapshotsQuery::Delete(name),
+                Method::GET | Method::HEAD => SnapshotsQuery::Fetch(moment),
+                Method::DELETE => SnapshotsQuery::Delete(name.parse().map_err(bad)?),
                 _ => return Err(wrong_method("GET, HEAD or DELETE", "GET, HEAD, DELETE")),
             }
         }
@@ -239,6 +239,7 @@ mod tests {
             ("GET", "/heap/snapshots/", 400, "1 to 64"),
             ("GET", "/heap/snapshots/a/b", 400, "1 to 64"),
             ("DELETE", "/heap/snapshots/..%2f", 400, "1 to 64"),
+            ("DELETE", "/heap/snapshots/now", 400, "is not now"),
             ("GET", long.as_str(), 400, "1 to 64"),
             ("DELETE", "/heap/snapshots", 405, "GET, HEAD or POST"),
             ("GET", "/heap/snapshotsx", 404, "no such page"),
@@ -297,7 +298,12 @@ mod tests {
             (
                 "GET",
                 "/heap/snapshots/..",
-                SnapshotsQuery::Fetch(name("..")),
+                SnapshotsQuery::Fetch(Moment::Kept(name(".."))),
+            ),
+            (
+                "GET",
+                "/heap/snapshots/now",
+                SnapshotsQuery::Fetch(Moment::Now),
             ),
             (
                 "DELETE",

@@ -67,8 +67,11 @@ impl Store {
         match query {
             SnapshotsQuery::List => Ok(Reply::ok(JSON, self.shelf().list())),
             SnapshotsQuery::Take(name) => self.take(name.as_ref(), &take()?),
-            SnapshotsQuery::Fetch(name) => {
-                let file = self.file(&name)?;
+            SnapshotsQuery::Fetch(moment) => {
+                let file = match moment {
+                    Moment::Now => written(&take()?)?.into(),
+                    Moment::Kept(name) => self.file(&name)?,
+                };
                 let attachment = "attachment; filename=\"snapshot.heap\"";
                 Ok(Reply::ok(PROTOBUF_GZIP, file).with(header::CONTENT_DISPOSITION, attachment))
             }
@@ -103,8 +106,7 @@ impl Store {
 
     fn take(&self, name: Option<&Name>, snapshot: &Snapshot) -> Result<Reply, Reply> {
         // Finding names takes long; nobody waits for the shelf meanwhile.
-        let mut file = Vec::new();
-        snapshot.write(&mut file).map_err(|error| failure(&error))?;
+        let file = written(snapshot)?;
         let mut shelf = self.shelf();
         let name_text = match name {
             Some(name) => name.as_str().to_owned(),
@@ -135,6 +137,13 @@ impl Store {
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The snapshot as a file.
+fn written(snapshot: &Snapshot) -> Result<Vec<u8>, Reply> {
+    let mut file = Vec::new();
+    snapshot.write(&mut file).map_err(|error| failure(&error))?;
+    Ok(file)
 }
 
 impl Shelf {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::number;
-use super::text::{WIDTH, sampling, shorten, unseen, with_place};
+use super::text::{sampling, shorten, unseen, with_place};
 use crate::analyze::{By, Change, Diff, Estimate};
 use crate::snapshot::Info;
 
@@ -31,7 +31,7 @@ impl fmt::Display for Diff<'_> {
         ];
         writeln!(f, "{}{name}", columns(heading))?;
         for row in self.rows() {
-            let mut label = label(row, self.group()).into_iter();
+            let mut label = label(row, self.group(), self.columns() - NUMBERS).into_iter();
             let first = label.next().unwrap_or_default();
             writeln!(f, "{}{first}", numbers(row))?;
             for line in label {
@@ -196,8 +196,7 @@ fn columns([mark, change, range, objects, live, freed, age]: [&str; 7]) -> Strin
     format!("{mark:1}{change:>10} {range:>20} {objects:>8} {live:>8} {freed:>8} {age:>7}  ")
 }
 
-fn label(row: &Change<'_>, by: By) -> Vec<String> {
-    let width = WIDTH - NUMBERS;
+fn label(row: &Change<'_>, by: By, width: usize) -> Vec<String> {
     let state = match (row.new, row.vanished) {
         (true, false) => "new: ",
         (false, true) => "gone: ",
@@ -249,7 +248,7 @@ mod tests {
         ]
         .join("\n");
         for line in text.lines().filter(|line| !line.starts_with("note: ")) {
-            assert!(line.chars().count() <= super::WIDTH, "{line}");
+            assert!(line.chars().count() <= 120, "{line}");
         }
         golden::check("diff.txt", &text);
     }

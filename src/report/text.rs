@@ -6,9 +6,6 @@ use super::number;
 use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top};
 use crate::snapshot::Info;
 
-/// Columns of a line.
-pub(super) const WIDTH: usize = 120;
-
 /// Columns before the call site.
 const NUMBERS: usize = 60;
 
@@ -30,7 +27,7 @@ impl fmt::Display for Top<'_> {
         writeln!(f, "{}", heading(self.by(), self.order()))?;
         for row in self.rows() {
             let numbers = numbers(&row.amounts, self.order());
-            let mut label = label(&row, WIDTH - NUMBERS).into_iter();
+            let mut label = label(&row, self.columns() - NUMBERS).into_iter();
             writeln!(f, "{numbers}{}", label.next().unwrap_or_default())?;
             for line in label {
                 writeln!(f, "{:NUMBERS$}{line}", "")?;
@@ -219,6 +216,8 @@ pub(super) fn shorten(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const WIDTH: usize = 120;
     use crate::report::golden;
     use crate::snapshot::Snapshot;
     use crate::snapshot::testing::{Builder, dependency, frame, own, sample};

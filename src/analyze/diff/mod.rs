@@ -9,7 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::caller::{Caller, source, visible};
-use super::{By, Estimate};
+use super::{By, DEFAULT_WIDTH, Estimate, MIN_WIDTH};
 use crate::snapshot::{Frame, Site, Snapshot};
 use interval::rejected;
 use matching::{Match, matches, same_process, unnumbered};
@@ -23,7 +23,8 @@ const FALSE_DISCOVERIES: f64 = 0.05;
 
 /// What happened between two snapshots, made by [`Snapshot::diff`].
 ///
-/// Displaying it gives a text table of at most 120 columns that can be pasted into a ticket.
+/// Displaying it gives a text table that can be pasted into a ticket, of at most 120 columns unless
+/// [told otherwise](Diff::width).
 ///
 /// ```no_run
 /// use heapwatch::report::By;
@@ -43,6 +44,7 @@ pub struct Diff<'s> {
     later: &'s Snapshot,
     by: By,
     limit: usize,
+    width: usize,
     rows: Vec<Change<'s>>,
     total: Change<'s>,
     matched: f64,
@@ -158,6 +160,7 @@ impl<'s> Diff<'s> {
             later,
             by,
             limit,
+            width: DEFAULT_WIDTH,
             rows,
             total: total.change(&context),
             matched: if live > 0.0 { matched / live } else { 1.0 },
@@ -167,7 +170,7 @@ impl<'s> Diff<'s> {
     /// Groups the changes by something else.
     #[must_use]
     pub fn by(self, by: By) -> Self {
-        Diff::new(self.earlier, self.later, by, self.limit)
+        Diff::new(self.earlier, self.later, by, self.limit).width(self.width)
     }
 
     /// Shows at most this many rows.
@@ -175,6 +178,17 @@ impl<'s> Diff<'s> {
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = rows;
         self
+    }
+
+    /// Columns that the text table may have: 120 unless told otherwise, and at least 100.
+    #[must_use]
+    pub fn width(mut self, columns: usize) -> Self {
+        self.width = columns.max(MIN_WIDTH);
+        self
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.width
     }
 
     /// What a row stands for.

@@ -1,0 +1,44 @@
+//! heapwatch on the command line: who holds a running service's memory, and what grows.
+//!
+//! Exit status 0 if all is well, 1 if a stated limit is broken, 2 if that could not be told.
+
+mod args;
+mod client;
+mod failure;
+mod growth;
+mod output;
+mod source;
+mod top;
+mod waiting;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use failure::Failure;
+
+/// How a command ended, when it could do what it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Done, and no limit that was stated is broken.
+    Held,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(Outcome::Held) => ExitCode::SUCCESS,
+        Err(failure) if failure.reader_has_gone() => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: Args) -> Result<Outcome, Failure> {
+    match args.command {
+        Command::Top(command) => top::run(&command),
+        Command::Growth(command) => growth::run(&command),
+    }
+}

@@ -1,0 +1,161 @@
+//! Where a snapshot comes from.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use heapwatch::Snapshot;
+
+use crate::args::From;
+use crate::client::{Client, Url};
+use crate::failure::Failure;
+use crate::waiting::Waiting;
+
+/// What the user named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A heapwatch endpoint, asked for a snapshot of now.
+    Endpoint(Url),
+    /// Any other page, read as it is.
+    Page(Url),
+    File(PathBuf),
+    Stdin,
+}
+
+impl Source {
+    /// Understands an argument.
+    pub(crate) fn parse(text: OsString) -> Result<Source, Failure> {
+        let Some(plain) = text.to_str() else {
+            return Ok(Source::File(text.into()));
+        };
+        if plain == "-" {
+            return Ok(Source::Stdin);
+        }
+        if !plain.contains("://") {
+            return Ok(Source::File(text.into()));
+        }
+        let url = Url::parse(plain)?;
+        if url.is_folder() {
+            Ok(Source::Endpoint(url))
+        } else {
+            Ok(Source::Page(url))
+        }
+    }
+
+    /// The endpoint, for what only a running service can answer; `command` says what that is.
+    pub(crate) fn endpoint(&self, command: &str) -> Result<&Url, Failure> {
+        match self {
+            Source::Endpoint(url) => Ok(url),
+            Source::Page(url) => Err(Failure::new(format_args!(
+                "{command} needs the URL of an endpoint, which ends in /, and not that of a page: {url}"
+            ))),
+            Source::File(_) | Source::Stdin => Err(Failure::new(format_args!(
+                "{command} needs the URL of an endpoint, such as http://127.0.0.1:6790/, and not {self}"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Endpoint(url) | Source::Page(url) => url.fmt(f),
+            Source::File(path) => path.display().fmt(f),
+            Source::Stdin => f.write_str("standard input"),
+        }
+    }
+}
+
+impl From {
+    /// Reads the snapshot.
+    pub(crate) fn read(&self) -> Result<Snapshot, Failure> {
+        read(&self.source, self.access.token.as_deref())
+    }
+}
+
+/// Reads a snapshot in bounded memory; what takes longer than a second shows how far it is.
+pub(crate) fn read(source: &Source, token: Option<&str>) -> Result<Snapshot, Failure> {
+    let waiting = Waiting::new(format!("reading {source}"));
+    let snapshot = match source {
+        Source::Endpoint(url) => Client::new(url, token)?.snapshot(&waiting),
+        Source::Page(url) => Client::new(url, token)?.page(&waiting),
+        Source::File(path) => open(path, &waiting),
+        Source::Stdin => parse(waiting.reader(None, io::stdin().lock())),
+    };
+    snapshot.map_err(|failure| failure.about(source))
+}
+
+/// Reads a snapshot from bytes.
+pub(crate) fn parse(bytes: impl Read) -> Result<Snapshot, Failure> {
+    Ok(Snapshot::read(bytes)?)
+}
+
+fn open(path: &Path, waiting: &Waiting) -> Result<Snapshot, Failure> {
+    let file = File::open(path).map_err(|error| not_opened(path, &error))?;
+    let metadata = file.metadata().map_err(heapwatch::Error::from)?;
+    if metadata.is_dir() {
+        return Err(Failure::new("this is a directory; name a file in it"));
+    }
+    let length = metadata.is_file().then_some(metadata.len());
+    parse(waiting.reader(length, file))
+}
+
+fn not_opened(path: &Path, error: &io::Error) -> Failure {
+    let text = path.to_string_lossy();
+    // `localhost:6790`, `127.0.0.1:6790/`
+    let port = |after: &str| after.trim_end_matches('/').parse::<u16>().is_ok();
+    let looks_like_url = text.rsplit_once(':').is_some_and(|(_, after)| port(after));
+    match error.kind() {
+        io::ErrorKind::NotFound if looks_like_url => Failure::new(format_args!(
+            "there is no such file; if it is an endpoint, write http://{text}"
+        )),
+        io::ErrorKind::NotFound => Failure::new("there is no such file"),
+        io::ErrorKind::PermissionDenied => Failure::new("you may not read this file"),
+        _ => Failure::new(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Source, String> {
+        Source::parse(text.into()).map_err(|failure| failure.to_string())
+    }
+
+    /// Whether an endpoint is asked, or a page read as it is, follows from the URL alone.
+    #[test]
+    fn sources_are_told_apart() {
+        for (text, shown) in [
+            ("http://127.0.0.1:6790", "http://127.0.0.1:6790/"),
+            ("http://[::1]:6790/", "http://[::1]:6790/"),
+            ("http://chat/heapwatch/", "http://chat/heapwatch/"),
+        ] {
+            match parse(text).unwrap() {
+                Source::Endpoint(url) => assert_eq!(url.to_string(), shown),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        let page = "http://chat:6060/debug/pprof/heap?seconds=5";
+        assert!(matches!(parse(page), Ok(Source::Page(url)) if url.to_string() == page));
+        assert_eq!(parse("-"), Ok(Source::Stdin));
+        assert_eq!(parse("a.heap"), Ok(Source::File("a.heap".into())));
+        assert_eq!(parse("C:6790"), Ok(Source::File("C:6790".into())));
+    }
+
+    #[test]
+    fn urls_that_cannot_be_asked_are_refused() {
+        for (text, said) in [
+            ("https://chat/", "ssh -L"),
+            ("ftp://chat/", "http://"),
+            ("http://", "not a URL"),
+            ("http://a b/", "not a URL"),
+            ("http://chat/?by=site", "has no query"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Progress of what takes longer than a second.
+
+use std::io::Read;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Before this nothing is shown.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+const REDRAW: Duration = Duration::from_millis(100);
+
+const COUNTED: &str = "{msg} {wide_bar} {bytes}/{total_bytes}";
+const UNKNOWN: &str = "{spinner} {msg} {bytes} {elapsed}";
+
+/// Shows on a terminal's standard error that something goes on, until it is dropped.
+pub(crate) struct Waiting {
+    bar: ProgressBar,
+    done: Option<Sender<()>>,
+    watcher: Option<JoinHandle<()>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(message: String) -> Waiting {
+        let bar = ProgressBar::hidden()
+            .with_style(style(UNKNOWN))
+            .with_message(message);
+        let (done, over) = mpsc::channel();
+        let shown = bar.clone();
+        let watcher = thread::spawn(move || {
+            if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                shown.set_draw_target(ProgressDrawTarget::stderr());
+                shown.enable_steady_tick(REDRAW);
+            }
+        });
+        Waiting {
+            bar,
+            done: Some(done),
+            watcher: Some(watcher),
+        }
+    }
+
+    /// Counts what is read, of `length` bytes where that is known.
+    pub(crate) fn reader<R: Read>(&self, length: Option<u64>, from: R) -> impl Read + use<R> {
+        if let Some(length) = length {
+            self.bar.set_style(style(COUNTED));
+            self.bar.set_length(length);
+        }
+        self.bar.wrap_read(from)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        drop(self.done.take());
+        if let Some(watcher) = self.watcher.take() {
+            // It does nothing that could panic; and there is nothing to tell if it did.
+            let _ = watcher.join();
+        }
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
