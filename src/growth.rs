@@ -5,17 +5,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use crate::analyze::{Growth, GrowthFrame, Memory, Pattern, Report, Verdict};
+pub use crate::analyze::{Growth, GrowthFrame, Limit, Memory, Pattern, Report, Verdict};
 
 use crate::Error;
-use crate::analyze::growth::Watch;
-use crate::analyze::{Watched, verdicts};
 use crate::history;
-use crate::process::{MemoryLimit, Process};
 use crate::snapshot::{self, PerProcess, evidence};
-
-/// No site that holds less than this is judged.
-const MIN_BYTES: u64 = 256 * 1024;
 
 /// The report of a tick: requests within it are answered with the same.
 #[derive(Default)]
@@ -88,24 +82,5 @@ pub(crate) fn current() -> Result<Arc<Report>, Error> {
 }
 
 fn judge() -> Result<Report, Error> {
-    // Before the evidence: what was born while it was gathered must not look like a pause after it.
-    let now = evidence::tick_now();
-    let (snapshot, evidence) = evidence::with_evidence()?;
-    let (series, started, sites_left_out) =
-        history::read(|history| (history.series(), history.started(), history.left_out()))
-            .unwrap_or_default();
-    let watched = Watched {
-        watch: Watch {
-            now,
-            started: if series.is_empty() { now } else { started },
-            tick_seconds: evidence::tick_seconds(),
-            interval_bytes: snapshot.info.interval_bytes.max(1),
-            min_seconds: history::min_watch_seconds(),
-            min_bytes: MIN_BYTES,
-        },
-        sites_left_out,
-        resident_bytes: Process::resident_now(),
-        limit_bytes: MemoryLimit::read().map(|limit| limit.limit_bytes),
-    };
-    Ok(verdicts(&snapshot, &evidence, &series, &watched))
+    snapshot::snapshot()?.growth().ok_or(Error::NotWatched)
 }

@@ -1,48 +1,15 @@
-//! The muted background thread: every tick it notes what each site holds, in memory that does not
-//! grow with time.
+//! The muted background thread: every tick it notes what each site holds.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Error;
-use crate::analyze::series::{self, Series};
 use crate::process;
 #[cfg(feature = "server")]
 use crate::process::own_cpu;
-use crate::snapshot::evidence::{self, SiteKey};
-use crate::snapshot::{self, PerProcess};
+use crate::snapshot::{self, PerProcess, evidence, history};
 
-/// Sites whose history is kept. Beyond that, sites that hold nothing now make room.
-const MAX_SITES: usize = 8_192;
-
-/// The minimum watch unless told otherwise, in ticks: 5 min at the usual tick.
-const MIN_WATCH_TICKS: f64 = 60.0;
-
-/// Nanoseconds; 0 where nobody set it.
-static MIN_WATCH_NS: AtomicU64 = AtomicU64::new(0);
-
-static HISTORY: PerProcess<Mutex<History>> = PerProcess::new();
 static RUNNING: PerProcess<Mutex<bool>> = PerProcess::new();
-
-/// One process's history.
-#[derive(Default)]
-pub(crate) struct History {
-    /// The tick of the first reading.
-    started: Option<u32>,
-    /// A history is of one tick; another tick begins another history.
-    tick_seconds: f64,
-    sites: HashMap<SiteKey, Box<SiteHistory>>,
-    /// Sites that found no room, at the last tick.
-    left_out: usize,
-}
-
-struct SiteHistory {
-    series: Series,
-    samples: u64,
-    allocated_bytes: f64,
-}
 
 /// Starts watching growth in a thread of its own, for as long as the process lives.
 ///
@@ -73,6 +40,7 @@ pub fn watch() -> Result<(), Error> {
         };
         let mut running = lock(running);
         if !*running {
+            history::begin();
             std::thread::Builder::new().spawn(|| {
                 process::name_thread(c"heapwatch-watch");
                 run();
@@ -83,41 +51,15 @@ pub fn watch() -> Result<(), Error> {
     })
 }
 
-/// Changes the minimum watch.
-#[cfg(feature = "server")]
-pub(crate) fn set_min_watch(time: Duration) {
-    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    // Relaxed: the number stands for itself.
-    MIN_WATCH_NS.store(nanos.max(1), Ordering::Relaxed);
-}
-
-/// Nothing is judged before this many seconds were watched.
-pub(crate) fn min_watch_seconds() -> f64 {
-    match MIN_WATCH_NS.load(Ordering::Relaxed) {
-        0 => MIN_WATCH_TICKS * evidence::tick_seconds(),
-        nanos => nanos as f64 / 1e9,
-    }
-}
-
 /// Whether [`watch`] was called in this process.
 pub(crate) fn is_running() -> bool {
     RUNNING.get().is_some_and(|running| *lock(running))
 }
 
-/// What the history says now; `None` before the first tick.
-pub(crate) fn read<T>(with: impl FnOnce(&History) -> T) -> Option<T> {
-    HISTORY.get().map(|history| with(&lock(history)))
-}
-
 fn run() {
     snapshot::muted(|| {
         loop {
-            if let Some(history) = HISTORY.get_or_init(Mutex::default) {
-                let readings = evidence::readings();
-                let mut history = lock(history);
-                history.note(evidence::tick_now(), evidence::tick_seconds(), &readings);
-                evidence::set_history_bytes(history.bytes());
-            }
+            history::note_now();
             #[cfg(feature = "server")]
             own_cpu::charge();
             std::thread::sleep(Duration::from_nanos(evidence::until_next_tick_ns()));
@@ -128,89 +70,3 @@ fn run() {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-impl History {
-    fn note(&mut self, now: u32, tick_seconds: f64, readings: &[evidence::Reading]) {
-        if self.tick_seconds != tick_seconds {
-            *self = History {
-                tick_seconds,
-                ..History::default()
-            };
-        }
-        let started = *self.started.get_or_insert(now);
-        let tick = now.saturating_sub(started);
-        self.left_out = 0;
-        for reading in readings {
-            let known = self.sites.contains_key(&reading.site);
-            if !known && (reading.live_bytes <= 0.0 || !self.make_room()) {
-                self.left_out += usize::from(reading.live_bytes > 0.0);
-                continue;
-            }
-            let site = self.sites.entry(reading.site).or_insert_with(|| {
-                Box::new(SiteHistory {
-                    series: Series::new(tick),
-                    // What a site did before the history began is not part of it.
-                    samples: if tick == 0 { reading.samples } else { 0 },
-                    allocated_bytes: if tick == 0 {
-                        reading.allocated_bytes
-                    } else {
-                        0.0
-                    },
-                })
-            });
-            site.note(tick, reading);
-        }
-    }
-
-    /// Whether one more site may have a history.
-    fn make_room(&mut self) -> bool {
-        if self.sites.len() < MAX_SITES {
-            return true;
-        }
-        self.sites.retain(|_, site| site.series.live() > 0.0);
-        self.sites.len() < MAX_SITES
-    }
-
-    /// The histories of all sites.
-    pub(crate) fn series(&self) -> HashMap<SiteKey, Series> {
-        let sites = self.sites.iter();
-        sites
-            .map(|(key, site)| (*key, site.series.clone()))
-            .collect()
-    }
-
-    /// The tick of the first reading, counted from the start of the process.
-    pub(crate) fn started(&self) -> u32 {
-        self.started.unwrap_or_default()
-    }
-
-    /// Sites without a history because there are too many.
-    pub(crate) fn left_out(&self) -> usize {
-        self.left_out
-    }
-
-    /// Bytes that the history takes, about.
-    fn bytes(&self) -> usize {
-        let slot = size_of::<SiteKey>() + size_of::<usize>() + 1;
-        self.sites.capacity() * slot + self.sites.len() * size_of::<SiteHistory>()
-    }
-}
-
-impl SiteHistory {
-    fn note(&mut self, tick: u32, reading: &evidence::Reading) {
-        self.series.push(
-            tick,
-            &series::Reading {
-                live_bytes: reading.live_bytes as u64,
-                births: reading.samples.saturating_sub(self.samples),
-                allocated_bytes: (reading.allocated_bytes - self.allocated_bytes).max(0.0) as u64,
-            },
-        );
-        self.samples = reading.samples;
-        self.allocated_bytes = reading.allocated_bytes;
-    }
-}
-
-#[cfg(test)]
-#[path = "history/tests.rs"]
-mod tests;

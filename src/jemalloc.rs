@@ -54,11 +54,19 @@ fn read() -> Result<Jemalloc> {
 /// It holds what threads allocate that [enter](OwnArena::enter)ed it, as far as the program's
 /// allocator is jemalloc; where it is another, all of this has no effect.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only the endpoint works on threads of its own")
+)]
 pub(crate) struct OwnArena(u32);
 
 /// How long jemalloc keeps pages before it gives them back, unless told otherwise.
 const DECAY_MS: isize = 10_000;
 
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "only the endpoint works on threads of its own")
+)]
 impl OwnArena {
     /// The process's one arena; none where jemalloc has no more.
     pub(crate) fn get() -> Option<OwnArena> {

@@ -67,7 +67,6 @@ pub mod growth;
 mod history;
 #[cfg(feature = "server")]
 mod http;
-#[cfg(feature = "server")]
 mod jemalloc;
 #[cfg(feature = "server")]
 pub mod metrics;

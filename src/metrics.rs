@@ -186,6 +186,7 @@ fn only(snapshot: &Snapshot, keep: impl Fn(&Site) -> bool) -> Snapshot {
         modules: snapshot.modules.clone(),
         locations,
         sites,
+        watched: None,
         names: Default::default(),
     }
 }

@@ -2,10 +2,12 @@
 //! on another system than Linux, or without access to `/proc`.
 
 mod cgroup;
+mod machine;
 #[cfg(feature = "server")]
 pub(crate) mod own_cpu;
 
 pub(crate) use cgroup::MemoryLimit;
+pub(crate) use machine::Machine;
 
 /// Names the current thread, one of heapwatch's own, as its first act. A thread that std starts with
 /// a name allocates a copy of it before it runs anything that could mute it, which would show in
@@ -22,7 +24,7 @@ pub(crate) fn name_thread(name: &std::ffi::CStr) {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[cfg_attr(
     not(any(feature = "server", test)),
-    allow(dead_code, reason = "only metrics show more than resident memory")
+    allow(dead_code, reason = "metrics show more than snapshots")
 )]
 pub(crate) struct Process {
     /// Physical memory, shared pages included.
@@ -43,13 +45,8 @@ pub(crate) struct Process {
 
 #[cfg(not(target_os = "linux"))]
 impl Process {
-    #[cfg_attr(not(feature = "server"), allow(dead_code))]
     pub(crate) fn read() -> Process {
         Process::default()
-    }
-
-    pub(crate) fn resident_now() -> Option<u64> {
-        None
     }
 }
 
@@ -68,7 +65,6 @@ mod linux {
 
     impl Process {
         /// The figures of this moment.
-        #[cfg_attr(not(feature = "server"), allow(dead_code))]
         pub(crate) fn read() -> Process {
             let Ok(myself) = process::Process::myself() else {
                 return Process::default();
@@ -82,12 +78,6 @@ mod linux {
             }
             figures.open_fds = myself.fd_count().ok().map(|count| count as u64);
             figures
-        }
-
-        /// Physical memory alone, which costs less to read.
-        pub(crate) fn resident_now() -> Option<u64> {
-            let pages = process::Process::myself().ok()?.statm().ok()?.resident;
-            Some(pages * procfs::page_size())
         }
 
         fn fill_from(&mut self, stat: &Stat, units: &Units) {

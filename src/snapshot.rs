@@ -8,11 +8,14 @@
 pub(crate) mod evidence;
 mod facts;
 mod hash;
+pub(crate) mod history;
 pub(crate) mod scope;
 pub(crate) mod serial;
+pub(crate) mod series;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod watched;
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -28,6 +31,7 @@ use crate::record::thread;
 pub use facts::{Facts, JemallocFacts};
 use serial::{Hex, bounded};
 use take::take;
+use watched::Watched;
 
 /// An owned copy of all counters at one moment. See the [module's documentation](self).
 #[derive(Debug, Clone)]
@@ -36,6 +40,8 @@ pub struct Snapshot {
     pub(crate) modules: Vec<Module>,
     pub(crate) locations: Vec<Location>,
     pub(crate) sites: Vec<Site>,
+    /// What verdicts on growth rest on; none if nobody watched, and in another tool's profile.
+    pub(crate) watched: Option<Box<Watched>>,
     /// Frames of each location, innermost (most deeply inlined) first.
     pub(crate) names: OnceLock<Vec<Arc<[Frame]>>>,
 }
@@ -47,6 +53,7 @@ impl PartialEq for Snapshot {
             && self.modules == other.modules
             && self.locations == other.locations
             && self.sites == other.sites
+            && self.watched == other.watched
     }
 }
 

@@ -47,7 +47,7 @@ fn bad_requests_are_told_what_is_wrong() {
         (get(&with_seconds("301")), 400, "1 to 300"),
         (get(&format!("{HEAP}?debug=1&seconds=1")), 400, "exclude"),
         (get("/heap/top?by=colour"), 400, "site, function, crate"),
-        (get("/heap/top?sort=size"), 400, "live, allocated"),
+        (get("/heap/top?sort=size"), 400, "live, growth, allocated"),
         (get("/heap/top?format=xml"), 400, "text, json"),
         (get("/heap/top?colour=red"), 400, "colour"),
         (foreign.to_owned(), 403, "Host"),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::snapshot::{Frame, Module, Origin, Site, Snapshot};
-use crate::symbols::{blamed_frame, call_site, own_frame};
+use crate::symbols::{allocated_type, blamed_frame, call_site, own_frame, spawned_task};
 
 /// Stands for all stacks beyond the table's bound.
 const OVERFLOW: &str = "[sites beyond the table]";
@@ -37,6 +37,16 @@ pub(crate) fn stack<'s>(
                 frame,
             })
         })
+}
+
+/// The type that a site allocates for, where its stack tells it.
+pub(crate) fn type_of(snapshot: &Snapshot, site: &Site) -> Option<String> {
+    allocated_type(stack(snapshot, site).map(|step| step.frame))
+}
+
+/// What was spawned, where a site's objects are asynchronous tasks.
+pub(crate) fn task_of(snapshot: &Snapshot, site: &Site) -> Option<String> {
+    spawned_task(stack(snapshot, site).map(|step| step.frame))
 }
 
 /// Whom a site belongs to.

@@ -18,6 +18,12 @@ pub enum By {
     Function,
     /// All stacks with the same crate, and version of it, at their call site.
     Crate,
+    /// All stacks that allocate for the same type, such as `HashMap<u64, chat::Session>`, as far as
+    /// the names in them tell it.
+    Type,
+    /// All live asynchronous tasks by what was spawned, such as `chat::client`. The bytes are those
+    /// of the tasks themselves, without what they have allocated; what is no task is in no row.
+    Task,
 }
 
 /// What a table is ordered by, most first.
@@ -27,20 +33,28 @@ pub enum By {
 pub enum Sort {
     /// Live bytes.
     Live,
+    /// How fast live bytes have grown over the last two thirds of the watch.
+    Growth,
     /// Bytes allocated since the start.
     Allocated,
 }
 
 impl By {
-    const ALL: [(&'static str, By); 3] = [
+    const ALL: [(&'static str, By); 5] = [
         ("site", By::Site),
         ("function", By::Function),
         ("crate", By::Crate),
+        ("type", By::Type),
+        ("task", By::Task),
     ];
 }
 
 impl Sort {
-    const ALL: [(&'static str, Sort); 2] = [("live", Sort::Live), ("allocated", Sort::Allocated)];
+    const ALL: [(&'static str, Sort); 3] = [
+        ("live", Sort::Live),
+        ("growth", Sort::Growth),
+        ("allocated", Sort::Allocated),
+    ];
 }
 
 impl FromStr for By {
@@ -103,8 +117,11 @@ mod tests {
             assert_eq!(sort.to_string(), name);
         }
         let error = "Site".parse::<By>().unwrap_err().to_string();
-        assert_eq!(error, r#"by is one of site, function, crate, not "Site""#);
+        assert_eq!(
+            error,
+            r#"by is one of site, function, crate, type, task, not "Site""#
+        );
         let error = "".parse::<Sort>().unwrap_err().to_string();
-        assert_eq!(error, r#"sort is one of live, allocated, not """#);
+        assert_eq!(error, r#"sort is one of live, growth, allocated, not """#);
     }
 }

@@ -7,7 +7,6 @@ mod choice;
 mod diff;
 mod estimate;
 pub(crate) mod growth;
-pub(crate) mod series;
 mod top;
 mod verdicts;
 mod whole;
@@ -18,15 +17,15 @@ const DEFAULT_WIDTH: usize = 120;
 /// Fewer columns leave no room for names beside the numbers.
 const MIN_WIDTH: usize = 100;
 
+pub(crate) use crate::snapshot::series;
 pub(crate) use caller::{Caller, pseudo_function, source, visible};
 pub use choice::{By, Sort};
 pub use diff::{Change, Diff};
 pub use estimate::Estimate;
 pub use growth::{Pattern, Verdict};
 pub use top::{Amounts, Row, Top};
-pub use verdicts::{Growth, GrowthFrame, Memory, Report};
-pub(crate) use verdicts::{Watched, verdicts};
+pub use verdicts::{Growth, GrowthFrame, Limit, Memory, Report};
 pub(crate) use whole::{Carry, whole_sites};
 
 #[cfg(test)]
-pub(crate) use verdicts::sample as growth_sample;
+pub(crate) use verdicts::{sample as growth_sample, sample_snapshot as watched_sample};

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
 
-use super::caller::{Caller, source, visible};
+use super::caller::{Caller, source, task_of, type_of, visible};
+use super::growth;
+use super::series::Series;
 use super::whole::{Whole, whole_sites};
 use super::{By, DEFAULT_WIDTH, Estimate, MIN_WIDTH, Sort};
+use crate::snapshot::watched::SiteWatch;
 use crate::snapshot::{Frame, Info, Site, Snapshot, Totals};
 
 /// Rows that a table has unless told otherwise.
@@ -44,16 +47,23 @@ pub struct Top<'s> {
 pub struct Row<'s> {
     /// The site's id, by site; stable across restarts of the same binary, shown as 16 hex digits.
     pub id: Option<u64>,
-    /// The function at the call site; none by crate.
+    /// The type behind the bytes, such as `HashMap<u64, chat::Session>`, by site and type, where the
+    /// stack tells it.
+    pub allocated_type: Option<String>,
+    /// What was spawned, by site and task, where the objects are asynchronous tasks.
+    pub task: Option<String>,
+    /// The function at the call site; by type and task, at that of the site with most bytes; none
+    /// by crate.
     pub function: Option<String>,
-    /// Source file and line of the call site; by function, that of the site with most bytes.
+    /// Source file and line of the call site; that of the site with most bytes, where there are
+    /// several.
     pub location: Option<String>,
-    /// The innermost function in the user's own code, where it is not the call site and, by
-    /// function, where it is the same at all sites of the row.
+    /// The innermost function in the user's own code, where it is not the call site and is the same
+    /// at all sites of the row.
     pub own_function: Option<&'s str>,
     /// Source file and line in `own_function`.
     pub own_location: Option<String>,
-    /// Crate of the call site, or the shared library's file name for code that is not Rust's.
+    /// Crate of `function`, or the shared library's file name for code that is not Rust's.
     pub krate: String,
     /// Version of the crate, if it is a dependency.
     pub version: Option<&'s str>,
@@ -64,6 +74,10 @@ pub struct Row<'s> {
     pub truncated: bool,
     /// What was counted.
     pub amounts: Amounts,
+    /// How fast live bytes have grown over the last two thirds of the watch, with the noise of
+    /// sampling and of births; none where nobody [watched](crate::watch), or not for long enough.
+    /// The rate of a [verdict](crate::growth) may be another: that of a leak leaves out what dies.
+    pub growth_bytes_per_second: Option<Estimate>,
 }
 
 /// What was counted for a row, for all that is not in a row, or in total.
@@ -103,7 +117,11 @@ struct Group<'s> {
     key: Key,
     /// Those with most live bytes first.
     sites: Vec<&'s Site>,
+    /// What was watched of them.
+    watches: Vec<&'s SiteWatch>,
     sums: Sums,
+    /// Known only if the table is ordered by it.
+    growth: Option<Estimate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +132,8 @@ enum Key {
         krate: String,
         version: Option<String>,
     },
+    Type(Option<String>),
+    Task(Option<String>),
 }
 
 /// Sums over sites; bytes and objects are whole numbers.
@@ -130,14 +150,19 @@ impl Snapshot {
     /// A table of those who hold the most: 20 rows by live bytes, unless told otherwise.
     pub fn top(&self, by: By) -> Top<'_> {
         let mut groups: HashMap<Key, Group<'_>> = HashMap::new();
+        let places: HashMap<u64, usize> =
+            (self.sites.iter().map(|site| site.id)).zip(0..).collect();
         for (site, whole) in whole_sites(self) {
             let key = key(self, by, site);
             let group = groups.entry(key).or_insert_with_key(|key| Group {
                 key: key.clone(),
                 sites: Vec::new(),
+                watches: Vec::new(),
                 sums: Sums::default(),
+                growth: None,
             });
             group.sites.push(site);
+            group.watches.extend(self.site_watch(places[&site.id]));
             group.sums.count(site, &whole);
         }
         let top = Top {
@@ -157,11 +182,14 @@ impl<'s> Top<'s> {
     #[must_use]
     pub fn sort(mut self, sort: Sort) -> Self {
         self.sort = sort;
+        if sort == Sort::Growth {
+            for group in &mut self.groups {
+                group.growth = growth(self.snapshot, group);
+            }
+        }
         self.groups.sort_by(|a, b| {
-            let bytes = |group: &Group<'_>| group.sums.of(sort).bytes;
-            bytes(b)
-                .total_cmp(&bytes(a))
-                .then_with(|| a.key.cmp(&b.key))
+            let (x, y) = (a.rank(sort), b.rank(sort));
+            y.total_cmp(&x).then_with(|| a.key.cmp(&b.key))
         });
         self
     }
@@ -194,13 +222,18 @@ impl<'s> Top<'s> {
         self.sort
     }
 
+    /// How long growth was watched; none where nobody did.
+    pub fn watched_seconds(&self) -> Option<f64> {
+        self.snapshot.watch().map(|watch| watch.watched_seconds())
+    }
+
     /// What is true of the snapshot that the table is of.
     pub fn info(&self) -> &'s Info {
         &self.snapshot.info
     }
 
     /// The rows, most first; equal ones by id or name. Those that have nothing of what the table is
-    /// ordered by are in [`other`](Self::other).
+    /// ordered by, or do not grow, are in [`other`](Self::other).
     pub fn rows(&self) -> Vec<Row<'s>> {
         let total = self.sum(&self.groups);
         let shown = self.groups.iter().take(self.shown());
@@ -208,7 +241,7 @@ impl<'s> Top<'s> {
     }
 
     fn shown(&self) -> usize {
-        let some = |group: &Group<'_>| group.sums.of(self.sort).bytes > 0.0;
+        let some = |group: &Group<'_>| group.rank(self.sort) > 0.0;
         self.groups.partition_point(some).min(self.limit)
     }
 
@@ -250,6 +283,8 @@ impl<'s> Top<'s> {
         });
         let mut row = Row {
             id: None,
+            allocated_type: None,
+            task: None,
             function: None,
             location: None,
             own_function: None,
@@ -259,7 +294,17 @@ impl<'s> Top<'s> {
             frames: Vec::new(),
             truncated: false,
             amounts: self.amounts(&group.sums, total),
+            growth_bytes_per_second: match self.sort {
+                Sort::Growth => group.growth,
+                _ => growth(self.snapshot, group),
+            },
         };
+        if matches!(self.by, By::Site | By::Type) {
+            row.allocated_type = type_of(self.snapshot, first);
+        }
+        if matches!(self.by, By::Site | By::Task) {
+            row.task = task_of(self.snapshot, first);
+        }
         if self.by == By::Site {
             row.id = Some(first.id);
             let stack = first.stack.iter().map(|&place| self.snapshot.frames(place));
@@ -294,9 +339,34 @@ impl<'s> Top<'s> {
     }
 }
 
+impl Group<'_> {
+    /// What the order is by, most first; 0 for what is no row.
+    fn rank(&self, sort: Sort) -> f64 {
+        if self.key == Key::Task(None) {
+            return 0.0;
+        }
+        match sort {
+            Sort::Live => self.sums.live.bytes,
+            Sort::Allocated => self.sums.allocated.bytes,
+            Sort::Growth => self.growth.map_or(0.0, |rate| rate.estimate.max(0.0)),
+        }
+    }
+}
+
+/// How fast the live bytes of all sites of a group together grow.
+fn growth(snapshot: &Snapshot, group: &Group<'_>) -> Option<Estimate> {
+    let watches = || group.watches.iter();
+    let series = Series::sum(watches().filter_map(|watch| watch.series.as_deref()))?;
+    let live: Vec<_> = watches().flat_map(|watch| &watch.live).copied().collect();
+    growth::rate(&series, &live, &snapshot.watch()?)
+}
+
 fn key(snapshot: &Snapshot, by: By, site: &Site) -> Key {
-    if by == By::Site {
-        return Key::Site(site.id);
+    match by {
+        By::Site => return Key::Site(site.id),
+        By::Type => return Key::Type(type_of(snapshot, site)),
+        By::Task => return Key::Task(task_of(snapshot, site)),
+        By::Function | By::Crate => {}
     }
     let caller = Caller::of(snapshot, site);
     let (krate, version) = caller.krate();
@@ -331,13 +401,6 @@ impl Sums {
         self.live += whole.live;
         self.allocated += whole.allocated;
         self.freed += whole.freed;
-    }
-
-    fn of(&self, sort: Sort) -> &Totals {
-        match sort {
-            Sort::Live => &self.live,
-            Sort::Allocated => &self.allocated,
-        }
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::snapshot::Origin;
 use crate::snapshot::testing::{self, Builder, frame, own, sample};
 
 fn functions(top: &Top<'_>) -> Vec<String> {
@@ -11,8 +12,8 @@ fn functions(top: &Top<'_>) -> Vec<String> {
 #[test]
 fn rows_and_the_rest_add_up_to_the_total() {
     let snapshot = sample();
-    for by in [By::Site, By::Function, By::Crate] {
-        for sort in [Sort::Live, Sort::Allocated] {
+    for by in [By::Site, By::Function, By::Crate, By::Type, By::Task] {
+        for sort in [Sort::Live, Sort::Growth, Sort::Allocated] {
             for limit in 0..10 {
                 let top = snapshot.top(by).sort(sort).limit(limit);
                 let of = |field: fn(&Amounts) -> f64| {
@@ -165,4 +166,100 @@ fn nothing_counted_is_an_empty_table() {
     assert!(top.rows().is_empty());
     assert_eq!(top.total().live_share, 0.0);
     assert_eq!(top.total().live_bytes.estimate, 0.0);
+}
+
+/// Two stacks that fill one map, one task in two places, and bytes that are neither.
+fn typed() -> Snapshot {
+    let mut b = Builder::new();
+    let tokio = || testing::dependency("tokio", "1.54.1");
+    let rehash = "hashbrown::raw::RawTable<(u64, chat::Session)>::reserve_rehash";
+    let map = b.location(1, &[frame(rehash, "raw.rs", 1, Origin::Std)]);
+    let cell = "tokio::runtime::task::core::Cell<chat::client::{async_fn_env#0}, S>::new";
+    let cell = b.location(2, &[frame(cell, "core.rs", 1, tokio())]);
+    let mut at = |address, name: &str| b.location(address, &[frame(name, "a.rs", 1, own("chat"))]);
+    let [join, resume, accept, read] = [
+        (3, "chat::join"),
+        (4, "chat::resume"),
+        (5, "chat::accept"),
+        (6, "chat::read"),
+    ]
+    .map(|(address, name)| at(address, name));
+    b.site(1, &[map, join], &[3e6], 0);
+    b.site(2, &[map, resume], &[4e6], 0);
+    b.site(3, &[cell, accept], &[2e6; 2], 0);
+    b.site(4, &[cell, resume], &[1e6], 0);
+    b.site(5, &[read], &[9e6], 0);
+    b.build()
+}
+
+/// By type, all stacks of a map are one row; what has no type is one row that says so. By task, what
+/// is no task must not look like one.
+#[test]
+fn types_and_tasks_are_rows() {
+    let snapshot = typed();
+    let rows = snapshot.top(By::Type).rows();
+    let types: Vec<_> = rows
+        .iter()
+        .map(|row| row.allocated_type.as_deref())
+        .collect();
+    assert!(
+        types.contains(&Some("HashMap<u64, chat::Session>")),
+        "{types:?}"
+    );
+    assert!(types.contains(&None), "{types:?}");
+    let map = rows
+        .iter()
+        .find(|row| row.allocated_type.is_some())
+        .unwrap();
+    assert_eq!(map.amounts.sites, 2);
+    // Of the stack that holds more.
+    assert_eq!(map.function.as_deref(), Some("chat::resume"));
+
+    let tasks = snapshot.top(By::Task);
+    assert_eq!(tasks.rows().len(), 1);
+    assert_eq!(tasks.rows()[0].task.as_deref(), Some("chat::client"));
+    assert_eq!(tasks.rows()[0].amounts.samples, 3);
+    assert_eq!((tasks.hidden(), tasks.other().sites), (1, 3));
+    let text = tasks.to_string();
+    assert!(text.contains("chat::client"), "{text}");
+    assert!(text.contains("all that is no task among them"), "{text}");
+
+    let empty = Builder::new().build();
+    let diff = empty.diff(&snapshot).by(By::Task);
+    let changed: Vec<_> = diff.rows().iter().map(|row| row.task.as_deref()).collect();
+    assert_eq!(changed.len(), 2);
+    assert!(changed.contains(&Some("chat::client")) && changed.contains(&None));
+    assert!(diff.to_string().contains("[no task]"), "{diff}");
+}
+
+/// The leak grows by its rate; what churns does not grow; nothing is told of what nobody watched.
+#[test]
+fn growth_orders_by_rate_and_only_where_it_is_known() {
+    let snapshot = crate::analyze::watched_sample();
+    let top = snapshot.top(By::Site).sort(Sort::Growth);
+    let rows = top.rows();
+    assert_eq!(rows[0].function.as_deref(), Some("chat::register"));
+    let rate = rows[0].growth_bytes_per_second.unwrap();
+    let expected = testing::INTERVAL as f64 / 30.0;
+    assert!(rate.low < expected && expected < rate.high, "{rate:?}");
+    assert!(
+        rows[1..]
+            .iter()
+            .all(|row| row.growth_bytes_per_second.unwrap().estimate < rate.estimate)
+    );
+    let text = top.to_string();
+    assert!(
+        text.contains("fastest growth first") && text.contains("a minute"),
+        "{text}"
+    );
+    // A row has its rate whatever the order.
+    assert_eq!(
+        snapshot.top(By::Site).rows()[0].growth_bytes_per_second,
+        Some(rate)
+    );
+
+    let unwatched = sample();
+    let top = unwatched.top(By::Site).sort(Sort::Growth);
+    assert!(top.rows().is_empty());
+    assert!(top.to_string().contains("growth is not known"), "{top}");
 }

@@ -11,10 +11,13 @@ use super::growth::{
 };
 use super::series::Series;
 use super::{Estimate, whole_sites};
-use crate::snapshot::evidence::{Evidence, SiteKey};
-use crate::snapshot::{Info, Site, Snapshot, Totals};
+use crate::snapshot::watched::SiteWatch;
+use crate::snapshot::{Facts, Info, Site, Snapshot, Totals};
 pub use naming::GrowthFrame;
 use naming::Name;
+
+/// No site that holds less than this is judged.
+const MIN_BYTES: u64 = 256 * 1024;
 
 /// Bucket 0 of a site's lifetimes ends at 2^10 ns.
 const LIFETIME_UNIT_SECONDS: f64 = 1024e-9;
@@ -101,41 +104,82 @@ pub struct Report {
 pub struct Memory {
     /// Physical memory of the process.
     pub resident_bytes: u64,
-    /// The smallest limit of the control groups that the process is in.
+    /// What is reached first, if either is known.
+    pub limit: Option<Limit>,
+    /// What `limit` allows: to the control group, or the machine's memory.
     pub limit_bytes: Option<u64>,
-    /// Until the limit is reached at the rate of what leaks and grows, if every live byte costs one
-    /// of physical memory; an end of the interval is null where growth may be nil.
+    /// What is left: of a control group's limit, what the process does not hold; of the machine's
+    /// memory, what is available without swapping.
+    pub left_bytes: Option<u64>,
+    /// Until nothing is left at the rate of what leaks and grows, if every live byte costs one of
+    /// physical memory; an end of the interval is null where growth may be nil.
     pub seconds_to_limit: Option<Estimate>,
 }
 
-/// What is known besides the sites.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Watched {
-    pub(crate) watch: Watch,
-    pub(crate) sites_left_out: usize,
-    pub(crate) resident_bytes: Option<u64>,
-    pub(crate) limit_bytes: Option<u64>,
+/// What limits a process's physical memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Limit {
+    /// The smallest limit of the control groups that the process is in.
+    Cgroup,
+    /// The machine's own memory.
+    Machine,
+}
+
+impl Snapshot {
+    /// The verdicts on growth at the moment of the snapshot; none if nobody
+    /// [watched](crate::watch), and of another tool's profile.
+    ///
+    /// A snapshot from a file gives the verdicts that were true when it was taken.
+    ///
+    /// ```no_run
+    /// # #[global_allocator]
+    /// # static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
+    /// let snapshot = heapwatch::Snapshot::open("yesterday.heap")?;
+    /// if let Some(report) = snapshot.growth() {
+    ///     println!("{report}");
+    /// }
+    /// # Ok::<(), heapwatch::Error>(())
+    /// ```
+    pub fn growth(&self) -> Option<Report> {
+        verdicts(self)
+    }
+
+    /// What holds for all verdicts on this snapshot.
+    pub(super) fn watch(&self) -> Option<Watch> {
+        let watched = self.watched.as_deref()?;
+        Some(Watch {
+            now: watched.now,
+            started: watched.started,
+            tick_seconds: watched.tick_seconds,
+            interval_bytes: self.info.interval_bytes.max(1),
+            min_seconds: watched.min_seconds,
+            min_bytes: MIN_BYTES,
+        })
+    }
+
+    /// What was watched of a site, by its place among the sites.
+    pub(super) fn site_watch(&self, place: usize) -> Option<&SiteWatch> {
+        self.watched.as_deref()?.sites.get(place)
+    }
 }
 
 /// Judges all sites that have a history.
-pub(crate) fn verdicts(
-    snapshot: &Snapshot,
-    evidence: &[Evidence],
-    histories: &HashMap<SiteKey, Series>,
-    watched: &Watched,
-) -> Report {
+fn verdicts(snapshot: &Snapshot) -> Option<Report> {
+    let watch = snapshot.watch()?;
     let known: Vec<Known<'_>> = snapshot
         .sites
         .iter()
-        .zip(evidence)
-        .filter_map(|(site, evidence)| Known::of(snapshot, site, evidence, histories))
+        .enumerate()
+        .filter_map(|(place, site)| Known::of(snapshot, site, snapshot.site_watch(place)?))
         .collect();
     let members: Vec<Member<'_, &str>> = known.iter().map(Known::member).collect();
     let whole: HashMap<u64, Totals> = whole_sites(snapshot)
         .into_iter()
         .map(|(site, whole)| (site.id, whole.live))
         .collect();
-    let mut judged = growth::judge_all(&members, &watched.watch);
+    let mut judged = growth::judge_all(&members, &watch);
     judged.sort_by(|a, b| {
         let (a, b) = (a.judgement.severity(), b.judgement.severity());
         b.0.cmp(&a.0)
@@ -150,8 +194,7 @@ pub(crate) fn verdicts(
             growth_of(snapshot, &sites, &whole, &group.judgement)
         })
         .collect();
-    let watch = &watched.watch;
-    Report {
+    Some(Report {
         info: snapshot.info.clone(),
         watched_seconds: watch.watched_seconds(),
         tick_seconds: watch.tick_seconds,
@@ -160,10 +203,10 @@ pub(crate) fn verdicts(
             watch.interval_bytes,
             watch.watched_seconds(),
         ),
-        sites_left_out: watched.sites_left_out,
-        memory: memory(watched, &verdicts),
+        sites_left_out: snapshot.watched.as_ref()?.sites_left_out,
+        memory: memory(&snapshot.info.process, &verdicts),
         verdicts,
-    }
+    })
 }
 
 impl Report {
@@ -177,23 +220,18 @@ impl Report {
 /// A site with a history.
 struct Known<'a> {
     site: &'a Site,
-    evidence: &'a Evidence,
+    watch: &'a SiteWatch,
     series: &'a Series,
     lifetimes: Vec<u64>,
     name: Name<'a>,
 }
 
 impl<'a> Known<'a> {
-    fn of(
-        snapshot: &'a Snapshot,
-        site: &'a Site,
-        evidence: &'a Evidence,
-        histories: &'a HashMap<SiteKey, Series>,
-    ) -> Option<Self> {
+    fn of(snapshot: &'a Snapshot, site: &'a Site, watch: &'a SiteWatch) -> Option<Self> {
         Some(Known {
             site,
-            evidence,
-            series: histories.get(&evidence.site)?,
+            watch,
+            series: watch.series.as_deref()?,
             lifetimes: site.lifetimes.iter().copied().map(u64::from).collect(),
             name: Name::of(snapshot, site),
         })
@@ -203,8 +241,8 @@ impl<'a> Known<'a> {
         Member {
             site: SiteEvidence {
                 series: self.series,
-                deaths: self.evidence.deaths.as_ref(),
-                live: &self.evidence.live,
+                deaths: self.watch.deaths.as_deref(),
+                live: &self.watch.live,
                 lifetimes: Lifetimes {
                     counts: &self.lifetimes,
                     unit_seconds: LIFETIME_UNIT_SECONDS,
@@ -256,15 +294,25 @@ fn growth_of(
     }
 }
 
-fn memory(watched: &Watched, verdicts: &[Growth]) -> Option<Memory> {
-    let resident_bytes = watched.resident_bytes?;
+fn memory(process: &Facts, verdicts: &[Growth]) -> Option<Memory> {
+    let resident_bytes = process.resident_bytes?;
+    let group = process.limit_bytes.map(|limit_bytes| {
+        let left = limit_bytes.saturating_sub(resident_bytes);
+        (left, limit_bytes, Limit::Cgroup)
+    });
+    let machine = process
+        .machine_available_bytes
+        .zip(process.machine_bytes)
+        .map(|(left, all)| (left, all, Limit::Machine));
+    let nearest = group.into_iter().chain(machine).min_by_key(|limit| limit.0);
     let alarms = verdicts.iter().filter(|growth| growth.verdict.alarms());
     let rates: Vec<Estimate> = alarms.map(|growth| growth.rate_bytes_per_second).collect();
-    let until = |limit| growth::time_to_limit(limit, resident_bytes, 1.0, &rates);
-    let span = watched.limit_bytes.and_then(until);
+    let span = nearest.and_then(|(left, ..)| growth::time_to_limit(left, 1.0, &rates));
     Some(Memory {
         resident_bytes,
-        limit_bytes: watched.limit_bytes,
+        limit: nearest.map(|(.., limit)| limit),
+        limit_bytes: nearest.map(|(_, bytes, _)| bytes),
+        left_bytes: nearest.map(|(left, ..)| left),
         seconds_to_limit: span.map(
             |Span {
                  estimate,
@@ -287,4 +335,4 @@ fn hex<S: serde::Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error>
 #[path = "verdicts/tests.rs"]
 mod tests;
 #[cfg(test)]
-pub(crate) use tests::sample;
+pub(crate) use tests::{sample, sample_snapshot};

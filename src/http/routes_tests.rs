@@ -62,7 +62,7 @@ fn what_is_asked_wrongly_is_refused_and_told_what_is_right() {
         ("/heap/top?by=module", 400, "site, function, crate"),
         ("/heap/top?by=Site", 400, "site, function, crate"),
         ("/heap/top?by=", 400, "site, function, crate"),
-        ("/heap/top?sort=bytes", 400, "live, allocated"),
+        ("/heap/top?sort=bytes", 400, "live, growth, allocated"),
         ("/heap/top?format=xml", 400, "text, json"),
         ("/heap/growth?format=xml", 400, "text, json"),
         ("/heap/growth?n=5", 400, "there are format"),

@@ -22,7 +22,6 @@ use super::routes::MAX_HEAD;
 use super::service::{Patience, Service, WORK_THREADS};
 use crate::Error;
 use crate::config::Config;
-use crate::history;
 use crate::jemalloc::OwnArena;
 use crate::metrics::Source;
 use crate::process::{self, own_cpu};
@@ -105,7 +104,7 @@ fn watch_growth(config: &Config) -> Result<(), Error> {
         snapshot::muted(|| evidence::set_tick(tick.as_nanos() as u64));
     }
     if let Some(time) = config.min_watch {
-        history::set_min_watch(time);
+        snapshot::history::set_min_watch(time);
     }
     crate::watch()
 }

@@ -45,6 +45,7 @@ pub(crate) fn snapshot(live_bytes: &[f64]) -> Snapshot {
             })
             .collect(),
         sites,
+        watched: None,
         names: OnceLock::from(names),
     }
 }

@@ -93,6 +93,31 @@ impl Deaths {
         })
     }
 
+    /// The counts that are not 0, as birth bin, age row and count.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (usize, usize, u16)> + '_ {
+        self.counts.iter().enumerate().flat_map(|(bin, rows)| {
+            let rows = rows.iter().enumerate();
+            rows.filter(|(_, count)| **count > 0)
+                .map(move |(row, count)| (bin, row, *count))
+        })
+    }
+
+    /// A table as it was written down; none if it cannot be one.
+    pub(crate) fn from_counts(width: u32, counts: &[(usize, usize, u16)]) -> Option<Self> {
+        let shift = u8::try_from(width.checked_ilog2()?).ok()?;
+        if !width.is_power_of_two() || shift > shift_for(u32::MAX) {
+            return None;
+        }
+        let mut table = Self {
+            shift,
+            ..Self::new()
+        };
+        for (bin, row, count) in counts {
+            *table.counts.get_mut(*bin)?.get_mut(*row)? = *count;
+        }
+        Some(table)
+    }
+
     /// Adds another site's deaths; both tables end at the coarser width of the two.
     pub(crate) fn add(&mut self, other: &Deaths) {
         if other.shift > self.shift {

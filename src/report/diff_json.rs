@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
-use super::json::{Header, JsonFrame};
+use super::json::{FrameBudget, Header, JsonFrame};
 use crate::analyze::{By, Change, Diff, Estimate};
 
 impl Diff<'_> {
-    /// The table as one JSON object, with a line break at its end.
+    /// The table as one JSON object, with a line break at its end. Rows have frames as in
+    /// [`Top::to_json`](crate::report::Top::to_json).
     ///
     /// ```no_run
     /// let (before, after) = (heapwatch::snapshot()?, heapwatch::snapshot()?);
@@ -14,6 +15,8 @@ impl Diff<'_> {
     /// # Ok::<(), heapwatch::Error>(())
     /// ```
     pub fn to_json(&self) -> String {
+        let mut frames = FrameBudget::default();
+        let rows = self.rows().iter();
         let table = Table {
             by: self.group(),
             same_process: self.same_process(),
@@ -22,7 +25,8 @@ impl Diff<'_> {
             from: Header::of(self.earlier().info()),
             to: Header::of(self.later().info()),
             total: Amounts::of(self.total()),
-            rows: self.rows().iter().map(Line::of).collect(),
+            rows: rows.map(|row| Line::of(row, &mut frames)).collect(),
+            rows_without_frames: frames.cut,
             hidden_rows: self.all_rows().len() - self.rows().len(),
         };
         // Plain structs of numbers and strings do not fail to serialise.
@@ -42,6 +46,7 @@ struct Table<'a> {
     to: Header<'a>,
     total: Amounts<'a>,
     rows: Vec<Line<'a>>,
+    rows_without_frames: usize,
     hidden_rows: usize,
 }
 
@@ -77,6 +82,9 @@ impl<'a> Amounts<'a> {
 #[derive(Serialize)]
 struct Line<'a> {
     id: Option<String>,
+    #[serde(rename = "type")]
+    allocated_type: Option<&'a str>,
+    task: Option<&'a str>,
     function: Option<&'a str>,
     location: Option<&'a str>,
     own_function: Option<&'a str>,
@@ -93,10 +101,11 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(change: &'a Change<'_>) -> Self {
-        let frames = change.frames.iter();
+    fn of(change: &'a Change<'_>, frames: &mut FrameBudget) -> Self {
         Line {
             id: change.id.map(|id| format!("{id:016x}")),
+            allocated_type: change.allocated_type.as_deref(),
+            task: change.task.as_deref(),
             function: change.function.as_deref(),
             location: change.location.as_deref(),
             own_function: change.own_function,
@@ -107,7 +116,7 @@ impl<'a> Line<'a> {
             new: change.new,
             vanished: change.vanished,
             amounts: Amounts::of(change),
-            frames: frames.map(|frame| JsonFrame::of(frame)).collect(),
+            frames: frames.take(&change.frames),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::number;
-use super::text::{sampling, shorten, unseen, with_place};
+use super::text::{name, noun, sampling, shorten, unseen, with_place};
 use crate::analyze::{By, Change, Diff, Estimate};
 use crate::snapshot::Info;
 
@@ -15,11 +15,7 @@ impl fmt::Display for Diff<'_> {
         writeln!(f, "heap diff by {}, significant growth first", self.group())?;
         header(f, self)?;
         writeln!(f)?;
-        let name = match self.group() {
-            By::Site => "call site",
-            By::Function => "function",
-            _ => "crate",
-        };
+        let name = noun(self.group());
         let heading = [
             "",
             "change",
@@ -210,8 +206,11 @@ fn label(row: &Change<'_>, by: By, width: usize) -> Vec<String> {
     let Some(function) = &row.function else {
         return vec![state.to_owned() + &shorten(&package, width)];
     };
-    let place = match (&row.location, row.version, by) {
-        (Some(location), None, _) if row.own_function.is_none() => location,
+    if let Some(name) = name(by, row.allocated_type.as_deref(), row.task.as_deref()) {
+        return vec![state.to_owned() + &shorten(name, width)];
+    }
+    let place = match (&row.location, row.version) {
+        (Some(location), None) if row.own_function.is_none() => location,
         _ => &package,
     };
     let mut lines = vec![state.to_owned() + &with_place(function, place, width)];

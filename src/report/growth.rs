@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::json::Header;
 use super::number;
-use crate::analyze::{Estimate, Growth, Memory, Report, Verdict};
+use crate::analyze::{Estimate, Growth, Limit, Memory, Report, Verdict};
 
 /// Calm call sites that are shown, those with most bytes first.
 const CALM: usize = 10;
@@ -184,11 +184,18 @@ fn rate_text(rate: &Estimate) -> String {
 
 fn outlook(memory: &Memory) -> String {
     let resident = number::exact_bytes(memory.resident_bytes as f64);
-    let Some(limit) = memory.limit_bytes else {
-        return format!("memory: {resident} resident, without a limit of its own");
+    let exact = |bytes: Option<u64>| number::exact_bytes(bytes.unwrap_or_default() as f64);
+    let (all, left) = (exact(memory.limit_bytes), exact(memory.left_bytes));
+    let room = match memory.limit {
+        None => return format!("memory: {resident} resident; no limit is known"),
+        Some(Limit::Cgroup) => {
+            format!("{resident} resident of {all} that its control group may have")
+        }
+        Some(Limit::Machine) => {
+            format!("{resident} resident, {left} available of the machine's {all}")
+        }
     };
-    let limit = number::exact_bytes(limit as f64);
-    let left = match &memory.seconds_to_limit {
+    let end = match &memory.seconds_to_limit {
         None => "nothing is known to grow towards it".to_owned(),
         Some(time) if time.high.is_finite() => format!(
             "at this growth it is reached in {} ({} to {})",
@@ -202,7 +209,7 @@ fn outlook(memory: &Memory) -> String {
             number::duration(time.low)
         ),
     };
-    format!("memory: {resident} resident of {limit}; {left}")
+    format!("memory: {room}; {end}")
 }
 
 #[cfg(test)]

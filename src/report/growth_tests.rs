@@ -26,15 +26,26 @@ fn rates_are_told_in_mebibytes_at_least_where_they_can_be() {
 /// Someone at 3 a.m. reads this line: infinity is no time of day.
 #[test]
 fn the_outlook_is_told_as_far_as_it_is_known() {
-    let memory = |seconds_to_limit| Memory {
+    let memory = |limit, seconds_to_limit| Memory {
         resident_bytes: 1 << 30,
-        limit_bytes: Some(4 << 30),
+        limit,
+        limit_bytes: limit.map(|_| 4 << 30),
+        left_bytes: limit.map(|_| 3 << 30),
         seconds_to_limit,
     };
+    let hour = Some(rate(3_600.0, 1_800.0, 7_200.0));
     assert_eq!(
-        outlook(&memory(Some(rate(3_600.0, 1_800.0, 7_200.0)))),
-        "memory: 1 GiB resident of 4 GiB; at this growth it is reached in 1 h 0 min (30 min 0 s to 2 h 0 min)"
+        outlook(&memory(Some(Limit::Cgroup), hour)),
+        "memory: 1 GiB resident of 4 GiB that its control group may have; at this growth it is reached in 1 h 0 min (30 min 0 s to 2 h 0 min)"
     );
+    let machine = outlook(&memory(Some(Limit::Machine), None));
+    assert!(
+        machine.starts_with("memory: 1 GiB resident, 3 GiB available of the machine's 4 GiB;"),
+        "{machine}"
+    );
+    let unknown = outlook(&memory(None, None));
+    assert!(unknown.ends_with("no limit is known"), "{unknown}");
+    let memory = |seconds| memory(Some(Limit::Cgroup), seconds);
     let open = outlook(&memory(Some(rate(3_600.0, 1_800.0, f64::INFINITY))));
     assert!(
         open.ends_with("1 h 0 min (30 min 0 s at the soonest)"),

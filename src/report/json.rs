@@ -5,11 +5,14 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
-use crate::analyze::{Amounts, By, Row, Sort, Top, source};
+use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top, source};
 use crate::snapshot::{Dropped, Frame, Info, Origin};
 
 impl Top<'_> {
     /// The table as one JSON object, with a line break at its end.
+    ///
+    /// Rows by site have their frames until all together take 8 MiB; `rows_without_frames` says how
+    /// many, from there on, have none for that reason.
     ///
     /// ```no_run
     /// use heapwatch::report::By;
@@ -19,12 +22,14 @@ impl Top<'_> {
     /// ```
     pub fn to_json(&self) -> String {
         let rows = self.rows();
+        let mut frames = FrameBudget::default();
         let table = Table {
             by: self.by(),
             sort: self.order(),
             snapshot: Header::of(self.info()),
             total: self.total(),
-            rows: rows.iter().map(Line::of).collect(),
+            rows: rows.iter().map(|row| Line::of(row, &mut frames)).collect(),
+            rows_without_frames: frames.cut,
             hidden_rows: self.hidden(),
             other: self.other(),
         };
@@ -43,6 +48,7 @@ struct Table<'a> {
     snapshot: Header<'a>,
     total: Amounts,
     rows: Vec<Line<'a>>,
+    rows_without_frames: usize,
     hidden_rows: usize,
     other: Amounts,
 }
@@ -87,10 +93,50 @@ impl<'a> Header<'a> {
     }
 }
 
+/// Bytes that the frames of all rows of one answer may take, about.
+const MAX_FRAME_BYTES: usize = 8 << 20;
+
+/// What a frame takes beyond its names.
+const FRAME_BYTES: usize = 120;
+
+/// Deals out the frames of an answer: rows have theirs whole, from the first on, until no more fit.
+pub(crate) struct FrameBudget {
+    left: usize,
+    /// Rows that had to do without.
+    pub(crate) cut: usize,
+}
+
+impl Default for FrameBudget {
+    fn default() -> Self {
+        FrameBudget {
+            left: MAX_FRAME_BYTES,
+            cut: 0,
+        }
+    }
+}
+
+impl FrameBudget {
+    pub(crate) fn take<'a>(&mut self, frames: &[&'a Frame]) -> Vec<JsonFrame<'a>> {
+        let bytes = |frame: &&Frame| {
+            FRAME_BYTES + frame.function.len() + frame.file.as_ref().map_or(0, |file| file.len())
+        };
+        let bytes: usize = frames.iter().map(bytes).sum();
+        if self.cut > 0 || bytes > self.left {
+            self.cut += 1;
+            return Vec::new();
+        }
+        self.left -= bytes;
+        frames.iter().map(|frame| JsonFrame::of(frame)).collect()
+    }
+}
+
 /// A [`Row`].
 #[derive(Serialize)]
 struct Line<'a> {
     id: Option<String>,
+    #[serde(rename = "type")]
+    allocated_type: Option<&'a str>,
+    task: Option<&'a str>,
     function: Option<&'a str>,
     location: Option<&'a str>,
     own_function: Option<&'a str>,
@@ -100,14 +146,17 @@ struct Line<'a> {
     version: Option<&'a str>,
     #[serde(flatten)]
     amounts: &'a Amounts,
+    growth_bytes_per_second: Option<&'a Estimate>,
     truncated: bool,
     frames: Vec<JsonFrame<'a>>,
 }
 
 impl<'a> Line<'a> {
-    fn of(row: &'a Row<'_>) -> Self {
+    fn of(row: &'a Row<'_>, frames: &mut FrameBudget) -> Self {
         Line {
             id: row.id.map(|id| format!("{id:016x}")),
+            allocated_type: row.allocated_type.as_deref(),
+            task: row.task.as_deref(),
             function: row.function.as_deref(),
             location: row.location.as_deref(),
             own_function: row.own_function,
@@ -115,12 +164,9 @@ impl<'a> Line<'a> {
             krate: &row.krate,
             version: row.version,
             amounts: &row.amounts,
+            growth_bytes_per_second: row.growth_bytes_per_second.as_ref(),
             truncated: row.truncated,
-            frames: row
-                .frames
-                .iter()
-                .map(|frame| JsonFrame::of(frame))
-                .collect(),
+            frames: frames.take(&row.frames),
         }
     }
 }
@@ -157,7 +203,7 @@ impl<'a> JsonFrame<'a> {
 mod tests {
     use super::*;
     use crate::report::golden;
-    use crate::snapshot::testing::{Builder, sample};
+    use crate::snapshot::testing::{Builder, frame, own, sample};
 
     /// Scripts read these fields: a change to them is a change to the public surface.
     #[test]
@@ -184,6 +230,37 @@ mod tests {
             let of = |amounts: &serde_json::Value| amounts[field]["estimate"].as_i64().unwrap();
             let rows: i64 = value["rows"].as_array().unwrap().iter().map(of).sum();
             assert_eq!(rows + of(&value["other"]), of(&value["total"]), "{field}");
+        }
+    }
+
+    /// Every frame of every row made this answer 176 MB, more than a browser or a script takes.
+    #[test]
+    fn ten_thousand_rows_are_bounded_and_say_what_is_cut() {
+        let mut builder = Builder::new();
+        let place = |n: u64| {
+            let name = format!("chat::handlers::handle_{n}<alloc::vec::Vec<u8>, chat::Session>");
+            frame(&name, "src/handlers.rs", 10, own("chat"))
+        };
+        let stack: Vec<u32> = (0..40)
+            .map(|n| builder.location(n + 1, &[place(n)]))
+            .collect();
+        for site in 0..10_000 {
+            builder.site(site, &stack, &[1e6 + site as f64], 0);
+        }
+        let snapshot = builder.build();
+        let top = snapshot.top(By::Site).limit(10_000).to_json();
+        let empty = Builder::new().build();
+        let diff = empty.diff(&snapshot).limit(10_000).to_json();
+        for text in [top, diff] {
+            println!("{} bytes", text.len());
+            assert!(text.len() < 24 << 20, "{} bytes", text.len());
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let rows = value["rows"].as_array().unwrap();
+            let frames = |row: &serde_json::Value| row["frames"].as_array().unwrap().len();
+            let whole = 10_000 - value["rows_without_frames"].as_u64().unwrap() as usize;
+            assert!((100..10_000).contains(&whole), "{whole}");
+            assert!(rows[..whole].iter().all(|row| frames(row) == 40));
+            assert!(rows[whole..].iter().all(|row| frames(row) == 0));
         }
     }
 

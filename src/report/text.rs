@@ -17,31 +17,61 @@ impl fmt::Display for Top<'_> {
         let total = self.total();
         writeln!(
             f,
-            "heap by {}, most {} bytes first, {}",
+            "heap by {}, {}, {}",
             self.by(),
-            self.order(),
+            order(self.order()),
             number::date(self.info().taken)
         )?;
         header(f, self.info(), &total)?;
+        if self.order() == Sort::Growth {
+            writeln!(f, "{}", growth_line(self))?;
+        }
         writeln!(f)?;
         writeln!(f, "{}", heading(self.by(), self.order()))?;
         for row in self.rows() {
-            let numbers = numbers(&row.amounts, self.order());
-            let mut label = label(&row, self.columns() - NUMBERS).into_iter();
+            let growth = row.growth_bytes_per_second.as_ref();
+            let numbers = numbers(&row.amounts, growth, self.order());
+            let mut label = label(&row, self.by(), self.columns() - NUMBERS).into_iter();
             writeln!(f, "{numbers}{}", label.next().unwrap_or_default())?;
             for line in label {
                 writeln!(f, "{:NUMBERS$}{line}", "")?;
             }
         }
         if self.hidden() > 0 {
-            let numbers = numbers(&self.other(), self.order());
+            let numbers = numbers(&self.other(), None, self.order());
             writeln!(
                 f,
-                "{numbers}(other: {} more)",
-                number::thousands(self.hidden() as u64)
+                "{numbers}(other: {} more{})",
+                number::thousands(self.hidden() as u64),
+                if self.by() == By::Task {
+                    ", all that is no task among them"
+                } else {
+                    ""
+                }
             )?;
         }
         Ok(())
+    }
+}
+
+fn order(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Live => "most live bytes first",
+        Sort::Growth => "fastest growth first",
+        Sort::Allocated => "most allocated bytes first",
+    }
+}
+
+/// What the growth of a row is, or why it is not known.
+fn growth_line(top: &Top<'_>) -> String {
+    match top.watched_seconds() {
+        None => {
+            "growth is not known: nobody watches; heapwatch::watch and heapwatch::serve do".into()
+        }
+        Some(seconds) => format!(
+            "growth is the slope of live bytes over the last two thirds of {} of watch",
+            number::duration(seconds)
+        ),
     }
 }
 
@@ -115,18 +145,40 @@ pub(super) fn unseen(info: &Info) -> String {
 
 fn heading(by: By, sort: Sort) -> String {
     let (first, last) = match sort {
+        Sort::Live => ("live", "allocated"),
+        Sort::Growth => ("a minute", "live"),
         Sort::Allocated => ("allocated", "live"),
-        _ => ("live", "allocated"),
     };
-    let name = match by {
-        By::Crate => "crate",
-        By::Function => "function",
-        _ => "call site",
-    };
-    columns([first, "95 % interval", "share", "objects", last]) + name
+    columns([first, "95 % interval", "share", "objects", last]) + noun(by)
 }
 
-fn numbers(amounts: &Amounts, sort: Sort) -> String {
+/// What stands at the head of a table's names.
+pub(super) fn noun(by: By) -> &'static str {
+    match by {
+        By::Site => "call site",
+        By::Function => "function",
+        By::Crate => "crate",
+        By::Type => "type",
+        By::Task => "task",
+    }
+}
+
+fn numbers(amounts: &Amounts, growth: Option<&Estimate>, sort: Sort) -> String {
+    if sort == Sort::Growth {
+        let a_minute = growth.map(|rate| Estimate {
+            estimate: rate.estimate * 60.0,
+            low: rate.low * 60.0,
+            high: rate.high * 60.0,
+        });
+        let a_minute = a_minute.as_ref();
+        return columns([
+            &a_minute.map_or("-".into(), number::bytes_change),
+            &a_minute.map_or("-".into(), number::bytes_change_range),
+            &share_text(amounts.live_share, &amounts.live_bytes),
+            &number::count(&amounts.live_objects),
+            &number::bytes(&amounts.live_bytes),
+        ]);
+    }
     let (bytes, objects, share, last) = match sort {
         Sort::Allocated => (
             &amounts.allocated_bytes,
@@ -144,10 +196,14 @@ fn numbers(amounts: &Amounts, sort: Sort) -> String {
     columns([
         &number::bytes(bytes),
         &number::bytes_range(bytes),
-        &number::percent(share, share_error(share, bytes)),
+        &share_text(share, bytes),
         &number::count(objects),
         &number::bytes(last),
     ])
+}
+
+fn share_text(share: f64, part: &Estimate) -> String {
+    number::percent(share, share_error(share, part))
 }
 
 /// The error of a share is that of the part; the whole is known much better.
@@ -165,7 +221,7 @@ fn columns([bytes, range, share, objects, last]: [&str; 5]) -> String {
 }
 
 /// `bytes::BytesMut::reserve (bytes 1.10.1) ← chat::decode (src/chat.rs:88)`, in lines of `width`.
-fn label(row: &Row<'_>, width: usize) -> Vec<String> {
+fn label(row: &Row<'_>, by: By, width: usize) -> Vec<String> {
     let package = match row.version {
         Some(version) => format!("{} {version}", row.krate),
         None => row.krate.clone(),
@@ -177,16 +233,37 @@ fn label(row: &Row<'_>, width: usize) -> Vec<String> {
         (Some(location), None) if row.own_function.is_none() => location.clone(),
         _ => package,
     };
+    let own = |own| with_place(own, row.own_location.as_deref().unwrap_or(""), width - 2);
+    if let Some(name) = name(by, row.allocated_type.as_deref(), row.task.as_deref()) {
+        let caller = match row.own_function {
+            Some(function) => own(function),
+            None => with_place(function, &place, width - 2),
+        };
+        return pair(shorten(name, width), &caller, width);
+    }
     let call_site = with_place(function, &place, width);
-    let Some(own) = row.own_function else {
-        return vec![call_site];
-    };
-    let own = with_place(own, row.own_location.as_deref().unwrap_or(""), width - 2);
-    let one_line = format!("{call_site} ← {own}");
+    match row.own_function {
+        Some(function) => pair(call_site, &own(function), width),
+        None => vec![call_site],
+    }
+}
+
+/// What names a row by type and task, and stands where there is no name.
+pub(super) fn name<'r>(by: By, ty: Option<&'r str>, task: Option<&'r str>) -> Option<&'r str> {
+    match by {
+        By::Type => Some(ty.unwrap_or("[type not known]")),
+        By::Task => Some(task.unwrap_or("[no task]")),
+        By::Site | By::Function | By::Crate => None,
+    }
+}
+
+/// A name and whose it is, on one line if both fit.
+fn pair(name: String, caller: &str, width: usize) -> Vec<String> {
+    let one_line = format!("{name} ← {caller}");
     if one_line.chars().count() <= width {
         return vec![one_line];
     }
-    vec![call_site, format!("← {own}")]
+    vec![name, format!("← {caller}")]
 }
 
 /// `chat::decode (src/chat.rs:88)`, the function shortened to fit.

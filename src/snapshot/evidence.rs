@@ -1,16 +1,17 @@
 //! What the history and the verdicts on growth need beyond a snapshot's counters.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Error;
-use crate::record::live;
+use crate::record::live::LiveSample;
 use crate::record::sites::{self, OVERFLOW, SiteId};
-use crate::record::{clock, sampler, settings, thread};
+use crate::record::{clock, sampler, settings};
 
 pub(crate) use crate::record::deaths::{Cell, Deaths, shift_for};
 
-use super::{PerProcess, Snapshot, take};
+use super::hash::NumberMap;
+use super::watched::{SiteWatch, Watched};
+use super::{PerProcess, history};
 
 /// What the history takes, so that every snapshot states it with the tables.
 static HISTORY_BYTES: PerProcess<AtomicUsize> = PerProcess::new();
@@ -56,14 +57,6 @@ impl LiveObject {
     }
 }
 
-/// What is known of a site beyond its counters.
-#[derive(Clone, Debug)]
-pub(crate) struct Evidence {
-    pub(crate) site: SiteKey,
-    pub(crate) deaths: Option<Deaths>,
-    pub(crate) live: Vec<LiveObject>,
-}
-
 /// All sites' counters now.
 pub(crate) fn readings() -> Vec<Reading> {
     let read = |(id, site): &(SiteId, sites::Site)| Reading {
@@ -75,28 +68,33 @@ pub(crate) fn readings() -> Vec<Reading> {
     sites::read().iter().map(read).collect()
 }
 
-/// A snapshot, and the evidence for each of its sites in their order.
-pub(crate) fn with_evidence() -> Result<(Snapshot, Vec<Evidence>), Error> {
-    if !thread::counts_allocations() {
-        return Err(Error::NotInstalled);
-    }
-    let _muted = thread::Muted::new();
-    let mut live = live_objects();
-    let (snapshot, ids) = take::take_with_ids();
-    let evidence = ids
-        .into_iter()
-        .map(|id| Evidence {
-            site: SiteKey(id),
-            deaths: (id != OVERFLOW).then(|| sites::deaths(id)).flatten(),
-            live: live.remove(&id).unwrap_or_default(),
+/// What is known beyond the counters of these sites, whose samples that are alive are given; none
+/// where nobody watches.
+pub(super) fn watched(ids: &[SiteId], now: u32, live: &[LiveSample]) -> Option<Box<Watched>> {
+    history::read(|history| {
+        let mut live = by_site(live);
+        let site = |id: &SiteId| SiteWatch {
+            series: history.series(SiteKey(*id)).cloned().map(Box::new),
+            deaths: (*id != OVERFLOW)
+                .then(|| sites::deaths(*id))
+                .flatten()
+                .map(Box::new),
+            live: live.remove(id).unwrap_or_default(),
+        };
+        Box::new(Watched {
+            now,
+            started: history.started().unwrap_or(now),
+            tick_seconds: tick_seconds(),
+            min_seconds: history::min_watch_seconds(),
+            sites_left_out: history.left_out(),
+            sites: ids.iter().map(site).collect(),
         })
-        .collect();
-    Ok((snapshot, evidence))
+    })
 }
 
-fn live_objects() -> HashMap<SiteId, Vec<LiveObject>> {
-    let mut objects: HashMap<_, Vec<_>> = HashMap::new();
-    for sample in live::read() {
+fn by_site(samples: &[LiveSample]) -> NumberMap<SiteId, Vec<LiveObject>> {
+    let mut objects: NumberMap<_, Vec<_>> = NumberMap::default();
+    for sample in samples {
         objects.entry(sample.site).or_default().push(LiveObject {
             birth: settings::tick_of(sample.birth_ns),
             weight: sampler::weight(sample.size, sample.interval) as f32,

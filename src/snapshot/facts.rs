@@ -5,6 +5,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::jemalloc::Jemalloc;
+use crate::process::{Machine, MemoryLimit, Process};
+
 /// What the process and its machine looked like; a figure that could not be had is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -22,8 +25,12 @@ pub struct Facts {
     pub threads: Option<u64>,
     /// Physical memory of the process, shared pages included.
     pub resident_bytes: Option<u64>,
-    /// The memory limit that the process lives under.
+    /// The smallest limit of the control groups that the process is in.
     pub limit_bytes: Option<u64>,
+    /// The machine's memory.
+    pub machine_bytes: Option<u64>,
+    /// What programs can have of the machine's memory without swapping.
+    pub machine_available_bytes: Option<u64>,
     /// What jemalloc says of itself.
     pub jemalloc: Option<JemallocFacts>,
 }
@@ -50,42 +57,28 @@ pub struct JemallocFacts {
 impl Facts {
     /// The figures of this moment.
     pub(super) fn read() -> Facts {
-        let facts = Facts {
+        let process = Process::read();
+        let machine = Machine::read();
+        Facts {
             os: std::env::consts::OS.into(),
             arch: std::env::consts::ARCH.into(),
             cpus: std::thread::available_parallelism()
                 .ok()
                 .map(|cpus| cpus.get() as u64),
-            ..Facts::default()
-        };
-        with_figures(facts)
-    }
-}
-
-#[cfg(not(feature = "server"))]
-fn with_figures(facts: Facts) -> Facts {
-    facts
-}
-
-#[cfg(feature = "server")]
-fn with_figures(facts: Facts) -> Facts {
-    use crate::jemalloc::Jemalloc;
-    use crate::process::{MemoryLimit, Process};
-
-    let process = Process::read();
-    Facts {
-        start_seconds: process.start_seconds,
-        threads: process.threads,
-        resident_bytes: process.resident_bytes,
-        limit_bytes: MemoryLimit::read().map(|limit| limit.limit_bytes),
-        jemalloc: Jemalloc::read().map(|jemalloc| JemallocFacts {
-            allocated_bytes: jemalloc.allocated_bytes,
-            active_bytes: jemalloc.active_bytes,
-            metadata_bytes: jemalloc.metadata_bytes,
-            resident_bytes: jemalloc.resident_bytes,
-            mapped_bytes: jemalloc.mapped_bytes,
-            retained_bytes: jemalloc.retained_bytes,
-        }),
-        ..facts
+            start_seconds: process.start_seconds,
+            threads: process.threads,
+            resident_bytes: process.resident_bytes,
+            limit_bytes: MemoryLimit::read().map(|limit| limit.limit_bytes),
+            machine_bytes: machine.map(|machine| machine.total_bytes),
+            machine_available_bytes: machine.and_then(|machine| machine.available_bytes),
+            jemalloc: Jemalloc::read().map(|jemalloc| JemallocFacts {
+                allocated_bytes: jemalloc.allocated_bytes,
+                active_bytes: jemalloc.active_bytes,
+                metadata_bytes: jemalloc.metadata_bytes,
+                resident_bytes: jemalloc.resident_bytes,
+                mapped_bytes: jemalloc.mapped_bytes,
+                retained_bytes: jemalloc.retained_bytes,
+            }),
+        }
     }
 }

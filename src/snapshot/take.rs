@@ -20,15 +20,18 @@ pub(super) fn take() -> Snapshot {
 
 /// A snapshot, and the numbers of its sites in their order.
 pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
+    // Before the samples: what is born meanwhile must not look like a pause after it.
+    let now = evidence::tick_now();
     modules::refresh();
     record::settle_deferred();
     // Samples before sites: a sample that is read was counted at its site by the time that is.
     let now_ns = clock::now_ns();
-    let ages = ages(&live::read(), now_ns);
+    let live = live::read();
+    let ages = ages(&live, now_ns);
     let sites = sites::read();
     let modules = modules::current().map_or(&[][..], |list| &list.modules);
     let mut locations = Locations::new(modules);
-    let ids = sites.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<SiteId> = sites.iter().map(|(id, _)| *id).collect();
     let sites = sites
         .iter()
         .map(|(id, site)| locations.site(*id, site, ages.get(id)))
@@ -38,6 +41,7 @@ pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
         modules: modules.iter().map(module).collect(),
         locations: locations.list,
         sites,
+        watched: evidence::watched(&ids, now, &live),
         names: OnceLock::new(),
     };
     (snapshot, ids)

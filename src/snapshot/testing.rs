@@ -41,6 +41,7 @@ impl Builder {
             modules: Vec::new(),
             locations: Vec::new(),
             sites: Vec::new(),
+            watched: None,
             names: OnceLock::new(),
         };
         let builder = Builder {

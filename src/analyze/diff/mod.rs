@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::caller::{Caller, source, visible};
+use super::caller::{Caller, source, task_of, type_of, visible};
 use super::{By, DEFAULT_WIDTH, Estimate, MIN_WIDTH};
 use crate::snapshot::{Frame, Site, Snapshot};
 use interval::rejected;
@@ -59,7 +59,12 @@ pub struct Diff<'s> {
 pub struct Change<'s> {
     /// The site's id in the later snapshot if it is there, by site.
     pub id: Option<u64>,
-    /// The function at the call site; none by crate.
+    /// The type behind the bytes, by type, where the stack tells it.
+    pub allocated_type: Option<String>,
+    /// What was spawned, by task; none for all that is no task.
+    pub task: Option<String>,
+    /// The function at the call site, at that of one of the sites where there are several; none by
+    /// crate.
     pub function: Option<String>,
     /// Source file and line of the call site.
     pub location: Option<String>,
@@ -285,6 +290,11 @@ impl<'s> Group<'s> {
             change.function = Some(caller.function().into_owned());
             change.location = caller.call_site.and_then(|step| source(step.frame));
         }
+        match by {
+            By::Type => change.allocated_type = type_of(self.snapshot, self.site),
+            By::Task => change.task = task_of(self.snapshot, self.site),
+            By::Site | By::Function | By::Crate => {}
+        }
         if by == By::Site {
             let own = caller.own.map(|step| step.frame);
             change.id = Some(self.site.id);
@@ -325,7 +335,9 @@ fn key(snapshot: &Snapshot, site: &Site, by: By) -> String {
     let krate = caller.krate().0;
     match by {
         By::Crate => krate.into_owned(),
-        _ => format!("{krate} {}", unnumbered(&caller.function())),
+        By::Type => type_of(snapshot, site).unwrap_or_default(),
+        By::Task => task_of(snapshot, site).unwrap_or_default(),
+        By::Site | By::Function => format!("{krate} {}", unnumbered(&caller.function())),
     }
 }
 

@@ -13,22 +13,17 @@ pub(crate) struct Span {
     pub(crate) high: f64,
 }
 
-/// Time until resident memory `rss_bytes` reaches `limit_bytes` at these rates of live growth.
+/// Time until `left_bytes` of physical memory are used up at these rates of live growth.
 ///
 /// `kappa` is what a live byte costs in resident bytes (`ΔRSS / Δlive`), 1 if unknown. The sites'
-/// errors are taken as independent. `None` when nothing is known to grow; zero when the limit is reached.
+/// errors are taken as independent. `None` when nothing is known to grow; zero when nothing is left.
 #[must_use]
-pub(crate) fn time_to_limit(
-    limit_bytes: u64,
-    rss_bytes: u64,
-    kappa: f64,
-    rates: &[Rate],
-) -> Option<Span> {
+pub(crate) fn time_to_limit(left_bytes: u64, kappa: f64, rates: &[Rate]) -> Option<Span> {
     let sum = |of: fn(&Rate) -> f64| rates.iter().map(of).sum::<f64>();
     let estimate = sum(|rate| rate.estimate);
     let below = sum(|rate| (rate.estimate - rate.low).powi(2)).sqrt();
     let above = sum(|rate| (rate.high - rate.estimate).powi(2)).sqrt();
-    let left = limit_bytes.saturating_sub(rss_bytes) as f64;
+    let left = left_bytes as f64;
     let until = |rate: f64| {
         if rate > 0.0 {
             left / (kappa.max(0.0) * rate)
@@ -55,7 +50,7 @@ mod tests {
             high,
         };
         let rates = [rate(3.0, 0.0, 6.0), rate(7.0, 3.0, 11.0)];
-        let span = time_to_limit(1_100, 100, 2.0, &rates).expect("grows");
+        let span = time_to_limit(1_000, 2.0, &rates).expect("grows");
         assert_eq!(
             span,
             Span {
@@ -64,10 +59,10 @@ mod tests {
                 high: 100.0
             }
         );
-        assert_eq!(time_to_limit(10, 20, 1.0, &rates).expect("grows").high, 0.0);
-        assert_eq!(time_to_limit(10, 0, 1.0, &[rate(-1.0, -2.0, 1.0)]), None);
-        assert_eq!(time_to_limit(10, 0, 1.0, &[]), None);
-        let doubtful = time_to_limit(10, 0, 1.0, &[rate(1.0, -1.0, 2.0)]).expect("grows");
+        assert_eq!(time_to_limit(0, 1.0, &rates).expect("grows").high, 0.0);
+        assert_eq!(time_to_limit(10, 1.0, &[rate(-1.0, -2.0, 1.0)]), None);
+        assert_eq!(time_to_limit(10, 1.0, &[]), None);
+        let doubtful = time_to_limit(10, 1.0, &[rate(1.0, -1.0, 2.0)]).expect("grows");
         assert_eq!(doubtful.high, f64::INFINITY);
     }
 }

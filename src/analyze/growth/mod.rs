@@ -49,6 +49,7 @@ pub(crate) use trend::Trend;
 pub(crate) use verdict::{Finding, Judgement, Rate};
 pub use verdict::{Pattern, Verdict};
 
+use crate::analyze::series::Series;
 use crate::snapshot::evidence::LiveObject;
 
 /// The least steady leak, in bytes per second, of which ten samples are expected in `watched_seconds`.
@@ -56,6 +57,22 @@ use crate::snapshot::evidence::LiveObject;
 #[must_use]
 pub(crate) fn smallest_visible_rate(interval_bytes: u64, watched_seconds: f64) -> f64 {
     10.0 * interval_bytes.max(1) as f64 / watched_seconds.max(f64::MIN_POSITIVE)
+}
+
+/// The slope of live bytes over the last two thirds of the watch; none before there is enough history.
+#[must_use]
+pub(crate) fn rate(series: &Series, live: &[LiveObject], watch: &Watch) -> Option<Rate> {
+    let site = SiteEvidence {
+        series,
+        deaths: None,
+        live,
+        lifetimes: Lifetimes {
+            counts: &[],
+            unit_seconds: 0.0,
+        },
+        mixed: false,
+    };
+    trend::measure(&site, watch).map(|trend| trend.rate)
 }
 
 /// Judges one site by itself. Use [`judge_all`] for many, which controls false discoveries.

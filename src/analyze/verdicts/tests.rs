@@ -2,30 +2,23 @@ use super::*;
 use crate::analyze::series::Reading;
 use crate::snapshot::evidence::{Deaths, LiveObject};
 use crate::snapshot::testing::{self, Builder, dependency, frame, own};
+use crate::snapshot::watched::Watched;
 
 const TICKS: u32 = 240;
 const MIB: u64 = 1 << 20;
 
-fn watched() -> Watched {
+fn watched(sites: Vec<SiteWatch>) -> Watched {
     Watched {
-        watch: Watch {
-            now: TICKS,
-            started: 0,
-            tick_seconds: 5.0,
-            interval_bytes: testing::INTERVAL,
-            min_seconds: 300.0,
-            min_bytes: 256 * 1024,
-        },
+        now: TICKS,
+        started: 0,
+        tick_seconds: 5.0,
+        min_seconds: 300.0,
         sites_left_out: 0,
-        resident_bytes: Some(100 * MIB),
-        limit_bytes: Some(4_096 * MIB),
+        sites,
     }
 }
 
-/// A site's series and evidence.
-type Lived = (Series, Evidence);
-
-fn lived(site: u32, live: Vec<LiveObject>, at: impl Fn(u32) -> u64, births: u64) -> Lived {
+fn lived(live: Vec<LiveObject>, at: impl Fn(u32) -> u64, births: u64) -> SiteWatch {
     let mut series = Series::new(0);
     for tick in 0..TICKS {
         series.push(
@@ -37,16 +30,15 @@ fn lived(site: u32, live: Vec<LiveObject>, at: impl Fn(u32) -> u64, births: u64)
             },
         );
     }
-    let evidence = Evidence {
-        site: SiteKey::of(site),
+    SiteWatch {
+        series: Some(Box::new(series)),
         deaths: None,
         live,
-    };
-    (series, evidence)
+    }
 }
 
 /// One object every `apart` ticks from `first` on, none of which dies.
-fn leaking(site: u32, first: u32, apart: u32) -> Lived {
+fn leaking(first: u32, apart: u32) -> SiteWatch {
     let live: Vec<LiveObject> = (0..(TICKS - first).div_ceil(apart))
         .map(|index| LiveObject {
             birth: first + index * apart,
@@ -59,11 +51,11 @@ fn leaking(site: u32, first: u32, apart: u32) -> Lived {
         let born = births.iter().filter(|object| object.birth <= tick);
         born.count() as u64 * testing::INTERVAL
     };
-    lived(site, live, at, 0)
+    lived(live, at, 0)
 }
 
 /// Twenty objects a tick, of which the youngest live.
-fn churning(site: u32) -> Lived {
+fn churning() -> SiteWatch {
     let live = (0..20)
         .map(|_| LiveObject {
             birth: TICKS - 1,
@@ -71,34 +63,33 @@ fn churning(site: u32) -> Lived {
             bytes: testing::INTERVAL,
         })
         .collect();
-    let mut lived = lived(site, live, |_| 20 * testing::INTERVAL, 20);
+    let mut lived = lived(live, |_| 20 * testing::INTERVAL, 20);
     let mut deaths = Deaths::new();
     for tick in 1..TICKS {
         (0..20).for_each(|_| deaths.record(tick - 1, tick));
     }
-    lived.1.deaths = Some(deaths);
+    lived.deaths = Some(Box::new(deaths));
     lived
 }
 
-fn judged(snapshot: &Snapshot, lived: Vec<Lived>) -> Report {
-    let (series, evidence): (Vec<Series>, Vec<Evidence>) = lived.into_iter().unzip();
-    let histories = evidence.iter().map(|one| one.site).zip(series).collect();
-    verdicts(snapshot, &evidence, &histories, &watched())
+fn judged(mut snapshot: Snapshot, lived: Vec<SiteWatch>) -> Report {
+    snapshot.watched = Some(Box::new(watched(lived)));
+    snapshot.growth().unwrap()
 }
 
-/// The chat service of the other reports, of which the session map leaks.
+/// The chat service of the other reports, watched; its session map leaks.
+pub(crate) fn sample_snapshot() -> Snapshot {
+    let mut snapshot = testing::sample();
+    let mut sites = vec![churning(); snapshot.sites.len()];
+    sites[0] = leaking(0, 6);
+    snapshot.watched = Some(Box::new(watched(sites)));
+    snapshot.info.process.resident_bytes = Some(100 * MIB);
+    snapshot.info.process.limit_bytes = Some(4_096 * MIB);
+    snapshot
+}
+
 pub(crate) fn sample() -> Report {
-    let snapshot = testing::sample();
-    let lived = (0..snapshot.sites.len() as u32)
-        .map(|site| {
-            if site == 0 {
-                leaking(site, 0, 6)
-            } else {
-                churning(site)
-            }
-        })
-        .collect();
-    judged(&snapshot, lived)
+    sample_snapshot().growth().unwrap()
 }
 
 #[test]
@@ -117,11 +108,34 @@ fn the_leak_is_first_and_says_when_memory_runs_out() {
     let expected = (3_996 * MIB) as f64 / found.estimate;
     assert!((left.estimate / expected - 1.0).abs() < 1e-9);
     assert!(left.low < left.estimate && left.estimate < left.high);
+    assert_eq!(report.memory.unwrap().limit, Some(Limit::Cgroup));
+}
+
+/// A container's limit that the machine cannot give is not what ends the process.
+#[test]
+fn the_limit_that_is_reached_first_counts() {
+    let mut snapshot = sample_snapshot();
+    let process = &mut snapshot.info.process;
+    process.machine_bytes = Some(8_192 * MIB);
+    process.machine_available_bytes = Some(1_000 * MIB);
+    let memory = snapshot.growth().unwrap().memory.unwrap();
+    assert_eq!(memory.limit, Some(Limit::Machine));
+    assert_eq!(memory.left_bytes, Some(1_000 * MIB));
+    snapshot.info.process.machine_available_bytes = Some(5_000 * MIB);
+    let memory = snapshot.growth().unwrap().memory.unwrap();
+    assert_eq!(memory.limit, Some(Limit::Cgroup));
+    assert_eq!(memory.left_bytes, Some(3_996 * MIB));
+    snapshot.info.process.limit_bytes = None;
+    let memory = snapshot.growth().unwrap().memory.unwrap();
+    assert_eq!(
+        (memory.limit, memory.limit_bytes),
+        (Some(Limit::Machine), Some(8_192 * MIB))
+    );
 }
 
 /// One mistake that splits into stacks which are each too small to be judged, below a container
 /// that is nobody's fault.
-fn split() -> (Snapshot, Vec<Lived>) {
+fn split() -> (Snapshot, Vec<SiteWatch>) {
     let mut b = Builder::new();
     let slab = dependency("slab", "0.4.9");
     let insert = b.location(1, &[frame("slab::Slab<T>::insert", "src/lib.rs", 9, slab)]);
@@ -131,7 +145,7 @@ fn split() -> (Snapshot, Vec<Lived>) {
         let caller_at = b.location(10 + caller, &[frame(&name, "src/main.rs", 3, own("chat"))]);
         b.site(caller, &[insert, open, caller_at], &[500_000.0; 4], 0);
     }
-    let lived = (0..4).map(|site| leaking(site, site * 15, 60)).collect();
+    let lived = (0..4).map(|site| leaking(site * 15, 60)).collect();
     (b.build(), lived)
 }
 
@@ -139,7 +153,7 @@ fn split() -> (Snapshot, Vec<Lived>) {
 #[test]
 fn one_mistake_at_many_stacks_is_one_verdict_named_by_what_they_share() {
     let (snapshot, lived) = split();
-    let report = judged(&snapshot, lived);
+    let report = judged(snapshot, lived);
     assert_eq!(report.verdicts.len(), 1);
     let growth = &report.verdicts[0];
     assert_eq!(growth.verdict, Verdict::Leaking, "{growth}");
@@ -147,7 +161,7 @@ fn one_mistake_at_many_stacks_is_one_verdict_named_by_what_they_share() {
     let names: Vec<&str> = growth.frames.iter().map(|f| f.function.as_str()).collect();
     assert_eq!(names, ["chat::open"]);
     let (snapshot, mut lived) = split();
-    let alone = judged(&snapshot, lived.drain(..1).collect());
+    let alone = judged(snapshot, lived.drain(..1).collect());
     assert_eq!(alone.count(Verdict::Leaking), 0, "{alone}");
 }
 

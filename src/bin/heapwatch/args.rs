@@ -34,11 +34,11 @@ pub(crate) struct Top {
     #[command(flatten)]
     pub(crate) from: From,
 
-    /// What a row stands for: site, function or crate
+    /// What a row stands for: site, function, crate, type or task
     #[arg(long, value_name = "WHAT", default_value_t = By::Site)]
     pub(crate) by: By,
 
-    /// What the rows are ordered by, most first: live or allocated
+    /// What the rows are ordered by, most first: live, growth or allocated
     #[arg(long, value_name = "WHAT", default_value_t = Sort::Live)]
     pub(crate) sort: Sort,
 

@@ -3,6 +3,7 @@
 //! `docs/snapshot-format.md` describes the format. Whatever a file holds, reading it takes bounded
 //! memory and ends in a snapshot or in one line that says what is wrong.
 
+mod growth;
 mod native;
 mod profile;
 mod schema;

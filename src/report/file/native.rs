@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::growth::{growth_in, growth_out};
 use super::schema::{self, FORMAT, File, Preamble, VERSION};
 use super::{MAX_UNPACKED, format};
 use crate::Error;
@@ -55,6 +56,7 @@ fn file(snapshot: &Snapshot) -> File {
         frames,
         locations,
         sites: snapshot.sites.iter().map(site_out).collect(),
+        growth: snapshot.watched.as_deref().map(growth_out),
     }
 }
 
@@ -150,7 +152,11 @@ fn snapshot(file: File) -> Result<Snapshot, Error> {
         });
     }
     let sites = file.sites.into_iter().map(|site| site_in(site, &locations));
-    let sites = sites.collect::<Result<_, Error>>()?;
+    let sites = sites.collect::<Result<Vec<_>, Error>>()?;
+    let watched = match file.growth {
+        Some(growth) => Some(Box::new(growth_in(growth, sites.len())?)),
+        None => None,
+    };
     if !(0.0..=MAX_SUM).contains(&file.info.watched_seconds) {
         return Err(format("the snapshot's watched_seconds is out of range"));
     }
@@ -159,6 +165,7 @@ fn snapshot(file: File) -> Result<Snapshot, Error> {
         modules: file.modules,
         locations,
         sites,
+        watched,
         names: OnceLock::from(names),
     })
 }

@@ -91,6 +91,7 @@ impl<'p> Builder<'p> {
                 modules: Vec::new(),
                 locations: Vec::new(),
                 sites: Vec::new(),
+                watched: None,
                 names: OnceLock::new(),
             },
             names: Vec::new(),

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::growth::Growth;
 use crate::snapshot::serial::{Hex, bounded};
 use crate::snapshot::{Frame, Info, Module, Totals};
 
@@ -36,6 +37,8 @@ pub(super) struct File {
     pub(super) locations: Vec<Location>,
     #[serde(deserialize_with = "bounded::<_, _, MAX_SITES>")]
     pub(super) sites: Vec<Site>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) growth: Option<Growth>,
 }
 
 #[derive(Serialize, Deserialize)]

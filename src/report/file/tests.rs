@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
+use crate::analyze::watched_sample as sample;
 use crate::report::pprof::proto;
-use crate::snapshot::testing::sample;
 
 fn written(snapshot: &Snapshot) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -56,6 +56,64 @@ fn reading_gives_what_was_written() {
         snapshot.top(crate::report::By::Site).to_string()
     );
     assert_eq!(Snapshot::read(json().as_bytes()).unwrap(), sample());
+}
+
+/// The verdicts of yesterday's file must be those of yesterday's process, and what was not watched
+/// has none.
+#[test]
+fn verdicts_and_history_come_back() {
+    let snapshot = sample();
+    let read = Snapshot::read(&written(&snapshot)[..]).unwrap();
+    let report = read.growth().unwrap();
+    assert_eq!(report.to_json(), snapshot.growth().unwrap().to_json());
+    assert_eq!(report.verdicts[0].function, "chat::register");
+    assert_eq!(read.watched, snapshot.watched);
+    let by = crate::report::By::Function;
+    let fastest = read.top(by).sort(crate::report::Sort::Growth);
+    assert_eq!(
+        fastest.rows()[0].function.as_deref(),
+        Some("chat::register")
+    );
+    let mut unwatched = sample();
+    unwatched.watched = None;
+    let read = Snapshot::read(&written(&unwatched)[..]).unwrap();
+    assert!(read.growth().is_none());
+    assert_eq!(read, unwatched);
+}
+
+/// What the verdicts compute with must be possible, or a file could bring a reader down.
+#[test]
+fn growth_that_cannot_be_is_refused() {
+    let json = json();
+    let (head, growth) = json.split_once("\"growth\":").unwrap();
+    for (right, wrong, said) in [
+        ("\"tick_seconds\":5.0", "\"tick_seconds\":0.0", "cannot be"),
+        (
+            "\"tick_seconds\":5.0",
+            "\"tick_seconds\":1e300",
+            "cannot be",
+        ),
+        ("\"started_tick\":0", "\"started_tick\":900000", "cannot be"),
+        ("\"site\":0", "\"site\":99", "site 99, but 8 sites"),
+        ("\"bin_ticks\":8", "\"bin_ticks\":7", "cannot be"),
+        ("\"bin_ticks\":8", "\"bin_ticks\":1", "cannot be"),
+        ("\"end_tick\":240", "\"end_tick\":4000000000", "cannot be"),
+        ("\"bins\":[[", "\"bins\":[[-1,0,0,0,0,0,1],[", "cannot be"),
+        ("\"records\":[[", "\"records\":[[1e39,1],[", "cannot be"),
+        ("\"counts\":[[", "\"counts\":[[32,0,1],[", "cannot be"),
+        ("\"live\":[[0,", "\"live\":[[4000000000,", "cannot be"),
+        ("\"live\":[[0,1.0", "\"live\":[[0,0.5", "cannot be"),
+        (
+            "\"records\":[",
+            "\"records\":[[1,1],[1,1],[1,1],[1,1],[1,1],[1,1],",
+            "more than the 6",
+        ),
+    ] {
+        let damaged = growth.replacen(right, wrong, 1);
+        assert_ne!(damaged, growth, "{right}");
+        let text = refused(format!("{head}\"growth\":{damaged}").as_bytes());
+        assert!(text.contains(said), "{wrong}: {text}");
+    }
 }
 
 /// A half-written file must never stand where a whole one stood.
@@ -288,6 +346,10 @@ fn use_all(bytes: &[u8]) {
     if let Ok(snapshot) = Snapshot::read(bytes) {
         let top = snapshot.top(crate::report::By::Site);
         assert!(!top.to_string().is_empty() && !top.to_json().is_empty());
+        if let Some(report) = snapshot.growth() {
+            assert!(!report.to_string().is_empty() && !report.to_json().is_empty());
+        }
+        assert!(!top.sort(crate::report::Sort::Growth).to_string().is_empty());
         assert!(Snapshot::read(&written(&snapshot)[..]).is_ok());
     }
 }
@@ -299,7 +361,7 @@ proptest! {
     #[test]
     fn damaged_snapshots_do_no_harm(
         changes in prop::collection::vec((any::<usize>(), any::<u8>()), 1..6),
-        cut in 1_usize..40_000,
+        cut in 1_usize..200_000,
     ) {
         use_all(&mutated(json().into_bytes(), &changes, cut));
         use_all(&mutated(written(&sample()), &changes, cut));

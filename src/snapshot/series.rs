@@ -5,7 +5,7 @@
 //! can be summed. The bin width is a power of two and doubles, merging neighbours, whenever time
 //! outgrows the bins.
 
-use crate::snapshot::evidence::shift_for;
+use super::evidence::shift_for;
 
 /// Number of bins; between half of them and all of them are in use once 32 ticks have passed.
 pub(crate) const BINS: usize = 32;
@@ -17,7 +17,7 @@ pub(crate) const BINS: usize = 32;
 pub(crate) const RECORD_FACTOR: f32 = 1.4;
 
 /// Records kept; four are needed to see a steady filling.
-const RECORDS: usize = 6;
+pub(crate) const RECORDS: usize = 6;
 
 /// What the history thread reads at one tick.
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,7 +111,7 @@ pub(crate) struct Record {
 }
 
 /// History of one site.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Series {
     bins: [Bin; BINS],
     len: u8,
@@ -214,6 +214,34 @@ impl Series {
         }
         self.len = self.len.max(part.len);
         self.next_tick = self.next_tick.max(part.next_tick);
+    }
+
+    /// A series as it was written down; none if it cannot be one.
+    pub(crate) fn from_parts(
+        end: u32,
+        width: u32,
+        bins: &[Bin],
+        records: &[Record],
+    ) -> Option<Series> {
+        let shift = u8::try_from(width.checked_ilog2()?).ok()?;
+        let fits = width.is_power_of_two()
+            && shift >= shift_for(end.saturating_sub(1))
+            && bins.len() <= BINS
+            && records.len() <= RECORDS;
+        if !fits || bins.is_empty() {
+            return None;
+        }
+        let mut series = Series {
+            bins: [Bin::default(); BINS],
+            len: bins.len() as u8,
+            shift,
+            records: [Record::default(); RECORDS],
+            record_count: records.len() as u8,
+            next_tick: end,
+        };
+        series.bins[..bins.len()].copy_from_slice(bins);
+        series.records[..records.len()].copy_from_slice(records);
+        Some(series)
     }
 
     fn index(&self, tick: u32) -> usize {

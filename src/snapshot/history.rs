@@ -1,0 +1,161 @@
+//! What each site held at each tick, in memory that does not grow with time. The thread that notes it
+//! is in `crate::history`.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::PerProcess;
+use super::evidence::{self, SiteKey};
+use super::series::{self, Series};
+
+/// Sites whose history is kept. Beyond that, sites that hold nothing now make room.
+const MAX_SITES: usize = 8_192;
+
+/// The minimum watch unless told otherwise, in ticks: 5 min at the usual tick.
+const MIN_WATCH_TICKS: f64 = 60.0;
+
+/// Nanoseconds; 0 where nobody set it.
+static MIN_WATCH_NS: AtomicU64 = AtomicU64::new(0);
+
+static HISTORY: PerProcess<Mutex<History>> = PerProcess::new();
+
+/// One process's history.
+#[derive(Default)]
+pub(crate) struct History {
+    /// The tick of the first reading.
+    started: Option<u32>,
+    /// A history is of one tick; another tick begins another history.
+    tick_seconds: f64,
+    sites: HashMap<SiteKey, Box<SiteHistory>>,
+    /// Sites that found no room, at the last tick.
+    left_out: usize,
+}
+
+struct SiteHistory {
+    series: Series,
+    samples: u64,
+    allocated_bytes: f64,
+}
+
+/// From now on every snapshot carries the history.
+pub(crate) fn begin() {
+    HISTORY.get_or_init(Mutex::default);
+}
+
+/// Adds what the sites hold now.
+pub(crate) fn note_now() {
+    if let Some(history) = HISTORY.get_or_init(Mutex::default) {
+        let readings = evidence::readings();
+        let mut history = lock(history);
+        history.note(evidence::tick_now(), evidence::tick_seconds(), &readings);
+        evidence::set_history_bytes(history.bytes());
+    }
+}
+
+/// What the history says now; `None` where none was begun.
+pub(super) fn read<T>(with: impl FnOnce(&History) -> T) -> Option<T> {
+    HISTORY.get().map(|history| with(&lock(history)))
+}
+
+/// Changes the minimum watch.
+#[cfg(feature = "server")]
+pub(crate) fn set_min_watch(time: std::time::Duration) {
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    // Relaxed: the number stands for itself.
+    MIN_WATCH_NS.store(nanos.max(1), Ordering::Relaxed);
+}
+
+/// Nothing is judged before this many seconds were watched.
+pub(super) fn min_watch_seconds() -> f64 {
+    match MIN_WATCH_NS.load(Ordering::Relaxed) {
+        0 => MIN_WATCH_TICKS * evidence::tick_seconds(),
+        nanos => nanos as f64 / 1e9,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl History {
+    fn note(&mut self, now: u32, tick_seconds: f64, readings: &[evidence::Reading]) {
+        if self.tick_seconds != tick_seconds {
+            *self = History {
+                tick_seconds,
+                ..History::default()
+            };
+        }
+        let started = *self.started.get_or_insert(now);
+        let tick = now.saturating_sub(started);
+        self.left_out = 0;
+        for reading in readings {
+            let known = self.sites.contains_key(&reading.site);
+            if !known && (reading.live_bytes <= 0.0 || !self.make_room()) {
+                self.left_out += usize::from(reading.live_bytes > 0.0);
+                continue;
+            }
+            let site = self.sites.entry(reading.site).or_insert_with(|| {
+                Box::new(SiteHistory {
+                    series: Series::new(tick),
+                    // What a site did before the history began is not part of it.
+                    samples: if tick == 0 { reading.samples } else { 0 },
+                    allocated_bytes: if tick == 0 {
+                        reading.allocated_bytes
+                    } else {
+                        0.0
+                    },
+                })
+            });
+            site.note(tick, reading);
+        }
+    }
+
+    /// Whether one more site may have a history.
+    fn make_room(&mut self) -> bool {
+        if self.sites.len() < MAX_SITES {
+            return true;
+        }
+        self.sites.retain(|_, site| site.series.live() > 0.0);
+        self.sites.len() < MAX_SITES
+    }
+
+    /// The history of a site.
+    pub(super) fn series(&self, site: SiteKey) -> Option<&Series> {
+        self.sites.get(&site).map(|site| &site.series)
+    }
+
+    /// The tick of the first reading, counted from the start of the process.
+    pub(super) fn started(&self) -> Option<u32> {
+        self.started
+    }
+
+    /// Sites without a history because there are too many.
+    pub(super) fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Bytes that the history takes, about.
+    fn bytes(&self) -> usize {
+        let slot = size_of::<SiteKey>() + size_of::<usize>() + 1;
+        self.sites.capacity() * slot + self.sites.len() * size_of::<SiteHistory>()
+    }
+}
+
+impl SiteHistory {
+    fn note(&mut self, tick: u32, reading: &evidence::Reading) {
+        self.series.push(
+            tick,
+            &series::Reading {
+                live_bytes: reading.live_bytes as u64,
+                births: reading.samples.saturating_sub(self.samples),
+                allocated_bytes: (reading.allocated_bytes - self.allocated_bytes).max(0.0) as u64,
+            },
+        );
+        self.samples = reading.samples;
+        self.allocated_bytes = reading.allocated_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests;
