@@ -14,8 +14,9 @@ use serde_json::Value;
 const MIB: i64 = 1 << 20;
 /// A leak must be named before this much has leaked.
 const LEAKED: i64 = 10 * MIB;
-/// Above what the watcher and the allocator's caches move by, far below what ten times the leak would be.
+/// Above what the watcher and the allocator's caches move by, far below what half of a healthy run would leak.
 const HEALTHY_RSS_GROWTH: i64 = 8 * MIB;
+const HEALTHY_HEAP_GROWTH: i64 = 4 * MIB;
 const LEAKING_SECONDS: u32 = 15;
 const HEALTHY_SECONDS: u32 = 10 * LEAKING_SECONDS;
 
@@ -175,10 +176,6 @@ fn leaked_at(truth: &[Report], beats: u64) -> i64 {
 }
 
 fn never_accused(reports: &[Report]) -> Result<String, String> {
-    let (first, last) = (
-        reports.first().ok_or("no report")?,
-        reports.last().ok_or("no report")?,
-    );
     for report in reports {
         if let Some(verdict) = report.verdicts.iter().find(|verdict| accuses(verdict)) {
             return Err(format!(
@@ -188,19 +185,22 @@ fn never_accused(reports: &[Report]) -> Result<String, String> {
             ));
         }
     }
-    let grown = last.rss_bytes - first.rss_bytes;
-    let rss = format!(
-        "{} RSS at {:.0} s, {} at {:.0} s",
-        mib(first.rss_bytes),
-        first.seconds,
-        mib(last.rss_bytes),
-        last.seconds
-    );
-    if grown < HEALTHY_RSS_GROWTH {
-        Ok(rss)
+    let rss = growth(reports, |report| report.rss_bytes)?;
+    let heap = growth(reports, |report| report.grown_bytes)?;
+    let both = format!("RSS {:+.1} MiB, heap {:+.1} MiB", in_mib(rss), in_mib(heap));
+    if rss < HEALTHY_RSS_GROWTH && heap < HEALTHY_HEAP_GROWTH {
+        Ok(both)
     } else {
-        Err(format!("the twin itself grows: {rss}"))
+        Err(format!("the twin itself grows: {both}"))
     }
+}
+
+/// From the least of the first half of the run to the least of the second: the memory that naming the call sites
+/// takes comes and goes, and is in neither.
+fn growth(reports: &[Report], of: fn(&Report) -> i64) -> Result<i64, String> {
+    let (first, second) = reports.split_at(reports.len() / 2);
+    let least = |half: &[Report]| half.iter().map(of).min().ok_or("too few reports");
+    Ok(least(second)? - least(first)?)
 }
 
 fn accuses(verdict: &Value) -> bool {
@@ -247,7 +247,11 @@ fn summary(verdict: &Value) -> String {
 }
 
 fn mib(bytes: i64) -> String {
-    format!("{:.1} MiB", bytes as f64 / MIB as f64)
+    format!("{:.1} MiB", in_mib(bytes))
+}
+
+fn in_mib(bytes: i64) -> f64 {
+    bytes as f64 / MIB as f64
 }
 
 /// Runs every program, at most `at_once` at a time; results in the order of [`PROGRAMS`].

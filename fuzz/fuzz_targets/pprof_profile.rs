@@ -1,6 +1,6 @@
 //! Other tools' heap profiles, not compressed.
 //!
-//! `cargo +nightly fuzz run pprof_profile`
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run pprof_profile`: see `fuzz/README.md`.
 #![no_main]
 
 use heapwatch::Snapshot;

@@ -1,6 +1,6 @@
 //! Our own format without its compression, which would hide the format from the fuzzer.
 //!
-//! `cargo +nightly fuzz run snapshot_file`
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run snapshot_file`: see `fuzz/README.md`.
 #![no_main]
 
 use heapwatch::Snapshot;

@@ -42,10 +42,14 @@ pub struct Growth {
     pub function: String,
     /// Source file and line in `function`.
     pub location: Option<String>,
-    /// The innermost function in the user's own code, where it is not `function`.
+    /// The innermost function in the user's own code, where it is not `function`; of the stack that
+    /// holds most, where several have one verdict.
     pub own_function: Option<String>,
     /// Source file and line in `own_function`.
     pub own_location: Option<String>,
+    /// The function of a collection or runtime that `function` called, with its crate and version,
+    /// where that is a dependency: the leak may be its fault.
+    pub through: Option<String>,
     /// Crate of `function`.
     #[serde(rename = "crate")]
     pub krate: String,
@@ -269,7 +273,7 @@ fn growth_of(
     }
     let largest = sites[0];
     let frames = naming::common(sites.iter().map(|known| &known.name));
-    let own = frames.iter().find(|frame| frame.own);
+    let own = largest.name.own();
     let own = own.filter(|own| own.function != largest.name.function);
     Growth {
         verdict: judgement.verdict,
@@ -278,8 +282,9 @@ fn growth_of(
         sites: sites.len(),
         function: largest.name.function.clone(),
         location: largest.name.location.clone(),
-        own_function: own.map(|own| own.function.clone()),
-        own_location: own.and_then(|own| own.location.clone()),
+        own_function: own.as_ref().map(|own| own.function.clone()),
+        own_location: own.and_then(|own| own.location),
+        through: largest.name.through(),
         krate: largest.name.krate.clone(),
         allocated_type: largest.name.allocated_type(),
         task: largest.name.task(),

@@ -136,6 +136,9 @@ impl fmt::Display for Growth {
         if let Some(own) = &self.own_function {
             write!(f, "\n  in {}", place(own, self.own_location.as_deref()))?;
         }
+        if let Some(through) = &self.through {
+            write!(f, "\n  through {through}")?;
+        }
         if let Some(task) = &self.task {
             write!(f, "\n  tasks of {task}")?;
         } else if let Some(ty) = &self.allocated_type {

@@ -12,12 +12,18 @@ use addr2line::gimli::{
     DW_AT_linkage_name, DW_AT_name, DW_AT_specification, DebugInfoOffset, Dwarf, Unit, UnitHeader,
     UnitOffset, UnitRef,
 };
+use object::{SymbolMap, SymbolMapName};
 
+use super::names::tidy;
 use super::object::{Sections, Slice};
+use super::origin::crate_of;
 use super::paths::Sources;
 
 /// References from one debugging entry to another are followed this far.
 const MAX_REFERENCES: usize = 16;
+
+/// So many functions tell the crate of a unit that does not name it.
+const SYMBOLS_PER_UNIT: usize = 64;
 
 /// A function at an address, in the words of DWARF.
 pub(super) struct RawFrame<'a> {
@@ -64,7 +70,7 @@ impl<'a> DebugInfo<'a> {
     }
 
     /// The crates that the object was compiled from.
-    pub(super) fn sources(&self) -> Sources {
+    pub(super) fn sources(&self, symbols: &SymbolMap<SymbolMapName<'_>>) -> Sources {
         let mut sources = Sources::default();
         for header in self.headers() {
             let Ok(unit) = self.dwarf.unit(*header) else {
@@ -73,10 +79,33 @@ impl<'a> DebugInfo<'a> {
             if let Some(name) = unit.name {
                 let directory = unit.comp_dir.map(|slice| slice.to_string_lossy());
                 let directory = directory.as_deref().unwrap_or("");
-                sources.add_unit(&name.to_string_lossy(), directory);
+                sources.add_unit(&name.to_string_lossy(), directory, || {
+                    self.crates(&unit, symbols.symbols())
+                });
             }
         }
+        sources.settle();
         sources
+    }
+
+    /// The crates that the names of a unit's first functions begin with; `symbols` in the order of
+    /// their addresses.
+    fn crates(&self, unit: &Unit<Slice<'a>>, symbols: &[SymbolMapName<'_>]) -> Vec<String> {
+        let mut crates = Vec::new();
+        let Ok(mut ranges) = self.dwarf.unit_ranges(unit) else {
+            return crates;
+        };
+        while let Ok(Some(range)) = ranges.next() {
+            let from = symbols.partition_point(|symbol| symbol.address() < range.begin);
+            let inside = symbols[from..].iter();
+            for symbol in inside.take_while(|symbol| symbol.address() < range.end) {
+                if crates.len() == SYMBOLS_PER_UNIT {
+                    return crates;
+                }
+                crates.extend(crate_of(&tidy(symbol.name())).map(str::to_owned));
+            }
+        }
+        crates
     }
 
     /// The functions at an address, innermost first; empty if there is nothing, or it is damaged.

@@ -38,10 +38,11 @@ fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Vec<V
         symbols = object.symbol_map();
     }
     let mut info = parse();
+    let sources = info.as_ref().map(|info| info.sources(&symbols));
     let mut namer = Namer {
         module,
         symbols,
-        sources: info.as_ref().map(DebugInfo::sources).unwrap_or_default(),
+        sources: sources.unwrap_or_default(),
         read: HashMap::new(),
         texts: HashSet::new(),
         packages: OnceCell::new(),

@@ -10,7 +10,7 @@ use super::paths::{Source, Sources, split_package};
 use crate::snapshot::Origin;
 
 /// Crates that are the standard library, or stand for its collections.
-const STD: [&str; 11] = [
+pub(super) const STD: [&str; 11] = [
     "alloc",
     "allocator_api2",
     "compiler_builtins",
@@ -150,7 +150,7 @@ pub(super) fn is_shim(name: &str) -> bool {
 /// The crate that a Rust function's name begins with; `None` for other names.
 ///
 /// Of `<A as B>::f` it is A's crate, or B's if A is a primitive or a parameter.
-fn crate_of(function: &str) -> Option<&str> {
+pub(super) fn crate_of(function: &str) -> Option<&str> {
     if !function.contains("::") {
         return None;
     }

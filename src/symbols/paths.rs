@@ -11,10 +11,11 @@
 //! | any other `.rs` | own | see [`Sources::shorten`] |
 //! | anything else | foreign | as it is |
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::names::first_segment;
+use super::origin::STD;
 use crate::snapshot::Origin;
 
 /// A source file, read from its path.
@@ -34,6 +35,9 @@ pub(super) struct Sources {
     roots: HashMap<String, Vec<Root>>,
     directories: Vec<String>,
     origins: HashMap<String, Origin>,
+    /// By directory and root file, how often the functions compiled from there begin with which
+    /// crate.
+    unnamed: BTreeMap<(String, String), HashMap<String, u32>>,
 }
 
 struct Root {
@@ -52,12 +56,54 @@ impl Root {
 }
 
 impl Sources {
-    /// Learns from a compilation unit, which rustc names `ROOT-FILE/@/CRATE.HASH-cgu.N`.
-    pub(super) fn add_unit(&mut self, name: &str, directory: &str) {
+    /// Learns from a compilation unit, which rustc names `ROOT-FILE/@/CRATE.HASH-cgu.N`, or
+    /// `ROOT-FILE/@/HASH` in incremental builds. The latter's crate is known from what else was
+    /// compiled from the same root, once all units are [settled](Self::settle): `crates` has
+    /// those that names of the unit's functions begin with.
+    pub(super) fn add_unit(
+        &mut self,
+        name: &str,
+        directory: &str,
+        crates: impl FnOnce() -> Vec<String>,
+    ) {
         let Some((file, unit)) = name.split_once("/@/") else {
             return;
         };
-        let krate = unit.split('.').next().unwrap_or(unit);
+        if let Some((krate, _)) = unit.split_once('.') {
+            return self.add_root(file, directory, krate);
+        }
+        let root = (directory.to_owned(), file.to_owned());
+        let votes = self.unnamed.entry(root).or_default();
+        for krate in crates() {
+            *votes.entry(krate).or_default() += 1;
+        }
+    }
+
+    /// Names the crates of incremental builds.
+    pub(super) fn settle(&mut self) {
+        for ((directory, file), votes) in std::mem::take(&mut self.unnamed) {
+            let path = join(&directory, &file);
+            let by_file = crate_of_root(&path);
+            let voted = |krate: &&String| {
+                let foreign = self
+                    .origins
+                    .get(*krate)
+                    .is_some_and(|origin| *origin != own(krate));
+                !foreign && !STD.contains(&krate.as_str())
+            };
+            let most = votes.iter().filter(|(krate, _)| voted(krate));
+            let most = most.max_by_key(|(krate, count)| (**count, std::cmp::Reverse(*krate)));
+            let krate = match (by_file, most) {
+                (Some(krate), None) => krate,
+                (Some(krate), Some(_)) if votes.contains_key(&krate) => krate,
+                (_, Some((krate, _))) => krate.clone(),
+                (None, None) => continue,
+            };
+            self.add_root(&file, &directory, &krate);
+        }
+    }
+
+    fn add_root(&mut self, file: &str, directory: &str, krate: &str) {
         let path = join(directory, file);
         if file.starts_with('/') {
             let origin = classify(&path).0;
@@ -283,6 +329,19 @@ fn module_of(path: &str) -> Option<String> {
         return None;
     }
     Some(join_modules(&name.replace('-', "_"), inside))
+}
+
+/// The crate that cargo mostly makes of a root file: `tests/load.rs` → `load`, `chat/src/lib.rs` →
+/// `chat`.
+fn crate_of_root(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.strip_suffix(".rs")?.split('/').collect();
+    let name = match parts[..] {
+        [.., "examples" | "tests" | "benches" | "bin", name, "main"] => name,
+        [.., package, "src", "lib" | "main"] => package,
+        [.., name] => name,
+        [] => return None,
+    };
+    Some(name.replace('-', "_"))
 }
 
 /// `chat`, `a/b/mod.rs` → `chat::a::b`.

@@ -5,7 +5,7 @@
 //! that share its function, are also judged as one, if none of them alarms by itself.
 
 use super::stats::MIN_SAMPLES;
-use super::{Judgement, Lifetimes, Pattern, SiteEvidence, Verdict, Watch, judge};
+use super::{Finding, Judgement, Lifetimes, Pattern, SiteEvidence, Verdict, Watch, judge};
 use crate::analyze::series::Series;
 use crate::snapshot::evidence::Deaths;
 use crate::snapshot::evidence::LiveObject;
@@ -131,8 +131,18 @@ fn alone<K>(
 }
 
 fn judge_sum<K>(members: &[Member<'_, K>], indices: &[usize], watch: &Watch) -> Judgement {
-    let sum = Sum::of(indices.iter().map(|index| &members[*index].site), watch);
-    judge(&sum.evidence(), watch)
+    let parts = indices.iter().map(|index| &members[*index].site);
+    let repeated = Sum::of(parts.clone(), watch, |part| part.is_repeated(watch));
+    let judgement = judge(&repeated.evidence(), watch);
+    if judgement.alarms() {
+        return judgement;
+    }
+    let all = Sum::of(parts, watch, |_| true);
+    let whole = judge(&all.evidence(), watch);
+    if all.is_handed_over(&whole) {
+        return whole;
+    }
+    judgement
 }
 
 fn by_key<K: Ord + Clone>(members: &[Member<'_, K>], level: usize) -> Vec<Vec<usize>> {
@@ -192,8 +202,13 @@ struct Sum {
 }
 
 impl Sum {
-    fn of<'a>(parts: impl Iterator<Item = &'a SiteEvidence<'a>> + Clone, watch: &Watch) -> Self {
-        let speaking = parts.clone().filter(|part| part.is_repeated(watch));
+    /// What lives counts for the parts that speak, the dead count for all.
+    fn of<'a>(
+        parts: impl Iterator<Item = &'a SiteEvidence<'a>> + Clone,
+        watch: &Watch,
+        speaks: impl Fn(&SiteEvidence<'_>) -> bool,
+    ) -> Self {
+        let speaking = parts.clone().filter(|part| speaks(part));
         let mut sum = Self {
             series: Series::sum(speaking.map(|part| part.series))
                 .unwrap_or_else(|| Series::new(watch.now - watch.started)),
@@ -207,7 +222,7 @@ impl Sum {
             part.deaths
                 .into_iter()
                 .for_each(|deaths| sum.deaths.add(deaths));
-            if part.is_repeated(watch) {
+            if speaks(part) {
                 sum.live.extend_from_slice(part.live);
             }
             let counts = part.lifetimes.counts;
@@ -221,6 +236,16 @@ impl Sum {
             sum.mixed |= part.mixed;
         }
         sum
+    }
+
+    /// Whether this is one collection that several stacks enlarge in turn: each time one dies where
+    /// it was, and what lives is mostly the last. None of these stacks needs to have repeated itself.
+    fn is_handed_over(&self, judgement: &Judgement) -> bool {
+        let Finding::Container(container) = &judgement.finding else {
+            return false;
+        };
+        let died: u32 = self.deaths.cells().map(|cell| u32::from(cell.count)).sum();
+        died >= container.jumps && container.largest_bytes > judgement.live_bytes / 2.0
     }
 
     fn evidence(&self) -> SiteEvidence<'_> {
@@ -253,7 +278,8 @@ impl SiteEvidence<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::growth::{Finding, Rate};
+    use crate::analyze::growth::Rate;
+    use crate::analyze::series::Reading;
 
     fn judged(verdict: Verdict, p_value: f64) -> Judgement {
         Judgement {
@@ -307,5 +333,88 @@ mod tests {
         mute_tables(&mut sites, &[0, 1]);
         assert_eq!(sites[0].verdict, Verdict::Plateaued);
         assert_eq!(sites[2].verdict, Verdict::Growing, "of another group");
+    }
+
+    /// A collection that doubles at 20, 40, 80, 160 of 240 ticks, moved from one stack to another each
+    /// time; the one that holds it now never did before.
+    #[test]
+    fn a_collection_that_changes_hands_is_one() {
+        const UNIT: u64 = 1 << 20;
+        let watch = Watch {
+            now: 240,
+            started: 0,
+            tick_seconds: 5.0,
+            interval_bytes: UNIT / 16,
+            min_seconds: 60.0,
+            min_bytes: UNIT,
+        };
+        let doublings = [
+            (10, 20, 0),
+            (20, 40, 1),
+            (40, 80, 0),
+            (80, 160, 1),
+            (160, 240, 2),
+        ];
+        let holders = |holder: usize| doublings.iter().filter(move |one| one.2 == holder);
+        let parts: Vec<_> = (0..3)
+            .map(|holder| {
+                let mut series = Series::new(0);
+                let mut deaths = Deaths::new();
+                for tick in 0..240 {
+                    let now = holders(holder).find(|one| (one.0..one.1).contains(&tick));
+                    let live_bytes = now.map_or(0, |one| u64::from(one.0) * UNIT);
+                    let reading = Reading {
+                        live_bytes,
+                        births: 0,
+                        allocated_bytes: 0,
+                    };
+                    series.push(tick, &reading);
+                }
+                holders(holder)
+                    .filter(|one| one.1 < 240)
+                    .for_each(|one| deaths.record(one.0, one.1));
+                let live = holders(holder).filter(|one| one.1 == 240);
+                let live: Vec<LiveObject> = live
+                    .map(|one| LiveObject {
+                        birth: one.0,
+                        weight: 1.0,
+                        bytes: u64::from(one.0) * UNIT,
+                    })
+                    .collect();
+                (series, deaths, live)
+            })
+            .collect();
+        let judged = |died: bool| {
+            let members: Vec<_> = parts
+                .iter()
+                .map(|(series, deaths, live)| Member {
+                    site: SiteEvidence {
+                        series,
+                        deaths: Some(deaths).filter(|_| died),
+                        live,
+                        lifetimes: Lifetimes {
+                            counts: &[],
+                            unit_seconds: 1.0,
+                        },
+                        mixed: false,
+                    },
+                    keys: ["push", "push"],
+                })
+                .collect();
+            judge_all(&members, &watch)
+        };
+        let groups = judged(true);
+        assert_eq!(groups.len(), 1);
+        assert_eq!(
+            groups[0].judgement.pattern,
+            Some(Pattern::Container),
+            "{groups:?}"
+        );
+        // Without the deaths these may be three things, made once each.
+        let groups = judged(false);
+        assert!(
+            groups.iter().all(|group| !group.judgement.alarms()),
+            "{groups:?}"
+        );
     }
 }

@@ -17,8 +17,6 @@ pub struct GrowthFrame {
     /// Whose code it is; none for code without Rust names.
     #[serde(rename = "crate")]
     pub krate: Option<String>,
-    #[serde(skip)]
-    pub(super) own: bool,
 }
 
 /// Whom one site is blamed on.
@@ -67,6 +65,30 @@ impl Name<'_> {
     pub(super) fn task(&self) -> Option<String> {
         spawned_task(self.frames.iter().copied())
     }
+
+    /// The innermost function in the user's own code.
+    pub(super) fn own(&self) -> Option<GrowthFrame> {
+        let own = |frame: &&&Frame| matches!(frame.origin, Origin::Own { .. });
+        self.frames
+            .iter()
+            .find(own)
+            .map(|frame| GrowthFrame::of(frame))
+    }
+
+    /// The dependency's function that the one to blame called: what it holds its memory in, mostly.
+    pub(super) fn through(&self) -> Option<String> {
+        let called = self.frames.get(..self.place)?;
+        let entry = called.iter().rev().find_map(|frame| match &frame.origin {
+            Origin::Dependency { name, version } => Some((frame, name, version)),
+            _ => None,
+        });
+        let (frame, name, version) = entry?;
+        Some(format!(
+            "{} ({})",
+            frame.function,
+            format!("{name} {version}").trim_end()
+        ))
+    }
 }
 
 /// The frames that all have in common, from the function to blame outwards; the whole stack of one.
@@ -107,7 +129,6 @@ impl GrowthFrame {
                 Origin::Allocator => Some("heapwatch".to_owned()),
                 Origin::Foreign => None,
             },
-            own: matches!(frame.origin, Origin::Own { .. }),
         }
     }
 }

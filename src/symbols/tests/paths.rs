@@ -38,9 +38,53 @@ fn sources() -> Sources {
         ),
         ("../jemalloc/src/jemalloc.c", "/home/a/build"),
     ] {
-        sources.add_unit(unit, directory);
+        sources.add_unit(unit, directory, Vec::new);
     }
     sources
+}
+
+/// Units of incremental builds name no crate: the functions in them do, or else the root file.
+#[test]
+fn crates_of_incremental_builds_are_told_by_their_functions() {
+    let mut sources = Sources::default();
+    let tokio = "/home/a/.cargo/registry/src/index-1/tokio-1.54.1";
+    let root = format!("{tokio}/src/lib.rs/@/tokio.2-cgu.0");
+    sources.add_unit(&root, tokio, Vec::new);
+    for (root, crates) in [
+        // Own functions beside generic ones of dependencies and std.
+        (
+            "src/lib.rs",
+            &["core", "core", "chat", "tokio", "tokio"][..],
+        ),
+        ("src/lib.rs", &["chat"]),
+        // Generic functions of another own crate are more, but the file tells.
+        ("tests/load.rs", &["chat", "chat", "chat", "load"]),
+        ("wire-format/src/main.rs", &[]),
+        ("examples/tour/main.rs", &["core"]),
+    ] {
+        let crates = || crates.iter().map(|krate| (*krate).to_owned()).collect();
+        sources.add_unit(
+            &format!("{root}/@/162ehsg7luk8y27uw9low39od"),
+            "/w/my-app",
+            crates,
+        );
+    }
+    sources.settle();
+    for (path, krate, module) in [
+        ("src/rooms.rs", "chat", "chat::rooms"),
+        ("tests/load.rs", "load", "load"),
+        ("tests/load/client.rs", "load", "load::load::client"),
+        (
+            "wire-format/src/frame.rs",
+            "wire_format",
+            "wire_format::frame",
+        ),
+        ("examples/tour/main.rs", "tour", "tour"),
+    ] {
+        let source = sources.source(&format!("/w/my-app/{path}"));
+        assert_eq!(source.origin, own(krate), "{path}");
+        assert_eq!(source.module.as_deref(), Some(module), "{path}");
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ const LINES_V0: &[&str] = &[
     "-Cdebuginfo=line-tables-only",
     "-Csymbol-mangling-version=v0",
 ];
+/// As cargo builds one's own crates for tests and debugging: units have no name of a crate.
+const INCREMENTAL: &[&str] = &["-Cdebuginfo=line-tables-only", "-Cincremental=incremental"];
 const FULL: &[&str] = &["-Cdebuginfo=full"];
 const NONE: &[&str] = &["-Cdebuginfo=0", "-Cstrip=debuginfo"];
 const STRIPPED: &[&str] = &["-Cdebuginfo=full", "-Cstrip=symbols"];
@@ -22,7 +24,12 @@ const STRIPPED: &[&str] = &["-Cdebuginfo=full", "-Cstrip=symbols"];
 /// tables.
 #[test]
 fn names_are_the_same_at_every_debug_level_and_mangling() {
-    for (name, options) in [("lines", LINES), ("v0", LINES_V0), ("full", FULL)] {
+    for (name, options) in [
+        ("lines", LINES),
+        ("v0", LINES_V0),
+        ("incremental", INCREMENTAL),
+        ("full", FULL),
+    ] {
         let folder = Folder::new(name);
         let probe = folder.probe(options);
         let module = module(&probe);
@@ -68,7 +75,11 @@ fn names_are_the_same_at_every_debug_level_and_mangling() {
 /// Inlined functions keep their arguments, module and order.
 #[test]
 fn inlined_functions_are_found_innermost_first() {
-    for (name, options) in [("inlined", LINES), ("inlined-v0", LINES_V0)] {
+    for (name, options) in [
+        ("inlined", LINES),
+        ("inlined-v0", LINES_V0),
+        ("inlined-incremental", INCREMENTAL),
+    ] {
         let folder = Folder::new(name);
         let probe = folder.probe(options);
         let module = module(&probe);
