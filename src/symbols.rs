@@ -23,9 +23,11 @@ use std::sync::Arc;
 
 use crate::snapshot::{Frame, Location, Module, Origin, PerProcess, Snapshot, muted};
 use cache::{Cache, Key};
+pub(crate) use names::{base, split_last};
 pub(crate) use object::code;
 pub(crate) use origin::origin_of;
-pub(crate) use site::{blamed_frame, call_site, own_frame};
+pub(crate) use paths::unversioned;
+pub(crate) use site::{blamed_frame, call_site, is_runtime, own_frame};
 pub(crate) use tasks::spawned_task;
 pub(crate) use types::allocated_type;
 

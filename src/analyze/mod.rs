@@ -20,7 +20,7 @@ const MIN_WIDTH: usize = 100;
 pub(crate) use crate::snapshot::series;
 pub(crate) use caller::{Caller, pseudo_function, source, visible};
 pub use choice::{By, Sort};
-pub use diff::{Change, Diff};
+pub use diff::{Change, Diff, MatchedBy};
 pub use estimate::Estimate;
 pub use growth::{Pattern, Verdict};
 pub use top::{Amounts, Row, Top};

@@ -12,7 +12,7 @@ pub(crate) mod number;
 pub(crate) mod pprof;
 mod text;
 
-pub use crate::analyze::{Amounts, By, Change, Diff, Estimate, Row, Sort, Top};
+pub use crate::analyze::{Amounts, By, Change, Diff, Estimate, MatchedBy, Row, Sort, Top};
 pub use pprof::{Pprof, SampleType};
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ pub(super) fn is_placeholder(argument: &str) -> bool {
 }
 
 /// Parent path and last segment: `a::B<c::D>::e<F>` → (`a::B<c::D>`, `e<F>`).
-pub(super) fn split_last(path: &str) -> (&str, &str) {
+pub(crate) fn split_last(path: &str) -> (&str, &str) {
     let colon = top_level(path)
         .filter(|(at, _)| path[*at..].starts_with("::"))
         .last();
@@ -188,7 +188,7 @@ pub(super) fn first_segment(path: &str) -> &str {
 }
 
 /// A segment without its arguments.
-pub(super) fn base(segment: &str) -> &str {
+pub(crate) fn base(segment: &str) -> &str {
     match segment.find('<') {
         Some(0) | None => segment,
         Some(at) => &segment[..at],

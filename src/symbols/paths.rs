@@ -290,6 +290,15 @@ fn package_of(path: &str) -> Option<(&str, &str)> {
     split_package(path.split_once('/')?.0)
 }
 
+/// A printed path without the version of its package: `bytes-1.10.1/src/lib.rs` → `bytes`,
+/// `/src/lib.rs`.
+pub(crate) fn unversioned(path: &str) -> (&str, &str) {
+    match package_of(path) {
+        Some((name, version)) => (name, &path[name.len() + 1 + version.len()..]),
+        None => (path, ""),
+    }
+}
+
 /// `NAME-VERSION`; both may hold dashes.
 pub(super) fn split_package(folder: &str) -> Option<(&str, &str)> {
     folder

@@ -46,7 +46,11 @@ pub(crate) fn own_frame<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Opti
         .position(|frame| matches!(frame.origin, Origin::Own { .. }))
 }
 
-fn is_runtime(frame: &Frame) -> bool {
+/// Whether a frame is what starts programs and threads.
+pub(crate) fn is_runtime(frame: &Frame) -> bool {
+    if frame.origin != Origin::Foreign {
+        return false;
+    }
     let name = frame.function.split('@').next().unwrap_or_default();
     RUNTIME.contains(&name)
 }

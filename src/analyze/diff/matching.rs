@@ -1,25 +1,63 @@
 //! Which sites of two snapshots are the same.
 //!
-//! A site's id holds build ids and offsets, so it is the same in each run of one binary. Across
-//! builds stacks are compared by the names of their functions, inlined ones included, without what
-//! a compiler numbers anew. Of several stacks with the same names, which differ in lines alone,
-//! those of the two sides are paired in the order of their lines if they are equally many, and
-//! counted together if not.
+//! A site's id holds build ids and offsets, so it is the same in each run of one binary. In another
+//! build of it, code lies elsewhere, lines have shifted, and the compiler may have inlined other
+//! functions, which changes what the debug information calls them and loses some frames. So sites
+//! that were not found by their ids are compared by what stays, more of the stack first:
+//!
+//! | matched by | what is the same |
+//! | --- | --- |
+//! | `address` | build ids and offsets of the whole stack |
+//! | `names` | the functions of all frames |
+//! | `calls` | the functions outside std, and what the innermost of them called in std |
+//! | `own_frames` | the user's own functions, the call site, and what it called in std, without generic arguments |
+//! | `call_site` | the innermost of the user's own functions, the call site, and what it called in std |
+//!
+//! A group of stacks that a stage does not tell apart is one match, of several sites with several.
+//! It is split by the next finer comparison only if that finds each part on both sides: what is
+//! found on one alone may be there under another name. Stacks that differ in lines alone are told
+//! apart if there are equally many and all have shifted alike.
+//!
+//! What lies in the same build on both sides is not compared by less than all names and lines: had
+//! it been there, its id would be the same.
+//!
+//! Not found are functions that were renamed or moved to another file, a call site's own function
+//! that vanished into a tail call, and stacks without names in another build. Functions with equal
+//! code that the linker merged go by the name of one of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use crate::analyze::caller::stack;
-use crate::analyze::pseudo_function;
-use crate::snapshot::{Origin, Site, Snapshot};
+use serde::Serialize;
 
-/// Hex digits of a hash at the end of a name.
-const HASH: usize = 16;
+use super::identity::Identity;
+use crate::snapshot::{Site, Snapshot};
+
+/// What two sites of different processes have in common that were taken for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MatchedBy {
+    /// Build ids and offsets of the whole stack: certain.
+    Address,
+    /// The functions of all frames, in another build.
+    Names,
+    /// The functions outside std, and the function of std that the innermost of them called.
+    Calls,
+    /// The user's own functions, the call site, and the function of std that it called, without
+    /// generic arguments.
+    OwnFrames,
+    /// The innermost of the user's own functions, the call site, and the function of std that it
+    /// called.
+    CallSite,
+}
 
 /// Sites of the two snapshots that are the same.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Match<'s> {
     pub(super) before: Vec<&'s Site>,
     pub(super) after: Vec<&'s Site>,
+    /// None if they are on one side alone.
+    pub(super) by: Option<MatchedBy>,
 }
 
 pub(super) fn same_process(earlier: &Snapshot, later: &Snapshot) -> bool {
@@ -37,128 +75,158 @@ pub(super) fn matches<'s>(earlier: &'s Snapshot, later: &'s Snapshot) -> Vec<Mat
     if same_process(earlier, later) {
         return by_id.into_values().collect();
     }
-    let known = |m: &Match<'_>| !m.before.is_empty() && !m.after.is_empty();
-    let (mut found, rest): (Vec<_>, Vec<_>) = by_id.into_values().partition(known);
-    let mut by_name: HashMap<String, Match<'s>> = HashMap::new();
-    for single in rest {
-        for site in single.before {
-            let group = by_name.entry(names(earlier, site)).or_default();
-            group.before.push(site);
-        }
-        for site in single.after {
-            let group = by_name.entry(names(later, site)).or_default();
-            group.after.push(site);
+    let mut found = Vec::new();
+    let mut rest = Vec::new();
+    for one in by_id.into_values() {
+        if one.before.is_empty() || one.after.is_empty() {
+            let before = one.before.into_iter();
+            rest.extend(before.map(|site| Known::of(earlier, later, site, Side::Before)));
+            let after = one.after.into_iter();
+            rest.extend(after.map(|site| Known::of(later, earlier, site, Side::After)));
+        } else {
+            found.push(Match {
+                by: Some(MatchedBy::Address),
+                ..one
+            });
         }
     }
-    for group in by_name.into_values() {
-        found.extend(pairs(group, earlier, later));
-    }
+    let (rebuilt, same): (Vec<_>, Vec<_>) = rest.into_iter().partition(|known| known.rebuilt);
+    let exactly = |is: &Identity| Some((is.names, is.lines.clone()));
+    let mut left = stage(same, exactly, by_lines, &mut found);
+    let rest = stage(rebuilt, |is| Some(is.calls), by_names, &mut found);
+    let whole = |by| move |group| vec![joined(Some(by), group)];
+    let rest = stage(
+        rest,
+        |is| Some(is.own),
+        whole(MatchedBy::OwnFrames),
+        &mut found,
+    );
+    left.extend(stage(
+        rest,
+        |is| is.site,
+        whole(MatchedBy::CallSite),
+        &mut found,
+    ));
+    found.extend(left.into_iter().map(|known| joined(None, vec![known])));
     found
 }
 
-fn pairs<'s>(mut group: Match<'s>, earlier: &'s Snapshot, later: &'s Snapshot) -> Vec<Match<'s>> {
-    if group.before.len() != group.after.len() {
-        // On one side alone there is nothing to confuse.
-        if group.before.is_empty() || group.after.is_empty() {
-            let alone = group
-                .before
-                .into_iter()
-                .map(|site| (vec![site], Vec::new()));
-            let alone = alone.chain(group.after.into_iter().map(|site| (Vec::new(), vec![site])));
-            return alone
-                .map(|(before, after)| Match { before, after })
-                .collect();
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+/// A site and what it is known by.
+#[derive(Debug, Clone)]
+struct Known<'s> {
+    site: &'s Site,
+    side: Side,
+    is: Identity,
+    /// Whether part of its code may be of another build in the other snapshot.
+    rebuilt: bool,
+}
+
+impl<'s> Known<'s> {
+    fn of(snapshot: &'s Snapshot, other: &Snapshot, site: &'s Site, side: Side) -> Self {
+        let build = |location: &u32| {
+            let module = snapshot.locations.get(*location as usize)?.module?;
+            snapshot.modules.get(module as usize)?.build_id.as_deref()
+        };
+        let same = |build: Option<&str>| {
+            let modules = &other.modules;
+            build.is_some()
+                && modules
+                    .iter()
+                    .any(|module| module.build_id.as_deref() == build)
+        };
+        Known {
+            site,
+            side,
+            is: Identity::of(snapshot, site),
+            rebuilt: !site.stack.iter().all(|location| same(build(location))),
         }
-        return vec![group];
     }
-    group.before.sort_by_cached_key(|site| lines(earlier, site));
-    group.after.sort_by_cached_key(|site| lines(later, site));
-    let pairs = group.before.into_iter().zip(group.after);
+}
+
+type Group<'s> = Vec<Known<'s>>;
+
+/// Groups by a key what has one. Groups that are on both sides are found; gives back the others.
+fn stage<'s, K: Ord>(
+    sites: Group<'s>,
+    key: impl Fn(&Identity) -> Option<K>,
+    split: impl Fn(Group<'s>) -> Vec<Match<'s>>,
+    found: &mut Vec<Match<'s>>,
+) -> Group<'s> {
+    let mut left = Vec::new();
+    for (key, group) in grouped(sites, key) {
+        if key.is_some() && on_both_sides(&group) {
+            found.extend(split(group));
+        } else {
+            left.extend(group);
+        }
+    }
+    left
+}
+
+fn grouped<'s, K: Ord>(sites: Group<'s>, key: impl Fn(&Identity) -> K) -> BTreeMap<K, Group<'s>> {
+    let mut groups: BTreeMap<K, Group<'s>> = BTreeMap::new();
+    for site in sites {
+        groups.entry(key(&site.is)).or_default().push(site);
+    }
+    groups
+}
+
+fn on_both_sides(group: &Group<'_>) -> bool {
+    let on = |side| group.iter().any(|known| known.side == side);
+    on(Side::Before) && on(Side::After)
+}
+
+/// Splits stacks whose calls are the same by all their names, unless one of the parts would be on
+/// one side alone.
+fn by_names(group: Group<'_>) -> Vec<Match<'_>> {
+    let parts = grouped(group.clone(), |is| is.names);
+    if !parts.values().all(on_both_sides) {
+        return vec![joined(Some(MatchedBy::Calls), group)];
+    }
+    parts.into_values().flat_map(by_lines).collect()
+}
+
+/// Pairs stacks whose names are the same in the order of their lines, if all have shifted alike.
+fn by_lines(mut group: Group<'_>) -> Vec<Match<'_>> {
+    group.sort_by(|a, b| a.is.lines.cmp(&b.is.lines));
+    let (before, after): (Group<'_>, Group<'_>) = group
+        .into_iter()
+        .partition(|known| known.side == Side::Before);
+    let mut pairs = before.iter().zip(&after);
+    let shift = pairs.next().map(|(before, after)| shift(before, after));
+    let alike = pairs.all(|(before, after)| Some(self::shift(before, after)) == shift);
+    if before.len() != after.len() || !alike {
+        let group = before.into_iter().chain(after).collect();
+        return vec![joined(Some(MatchedBy::Names), group)];
+    }
+    let pairs = before.into_iter().zip(after);
     pairs
-        .map(|(before, after)| Match {
-            before: vec![before],
-            after: vec![after],
-        })
+        .map(|(before, after)| joined(Some(MatchedBy::Names), vec![before, after]))
         .collect()
 }
 
-/// The names of a stack's functions, for comparison.
-fn names(snapshot: &Snapshot, site: &Site) -> String {
-    if let Some(name) = pseudo_function(site) {
-        return name.to_owned();
-    }
-    let frames = stack(snapshot, site).filter(|step| step.frame.origin != Origin::Allocator);
-    let mut names = String::new();
-    for step in frames {
-        names.push_str(&unnumbered(&step.frame.function));
-        names.push('\n');
-    }
-    names
-}
-
-fn lines(snapshot: &Snapshot, site: &Site) -> Vec<Option<u32>> {
-    // Outermost first: what stands first in a function is called first.
-    let mut lines: Vec<_> = stack(snapshot, site).map(|step| step.frame.line).collect();
-    lines.reverse();
+/// How far each frame's line has moved.
+fn shift(before: &Known<'_>, after: &Known<'_>) -> Vec<Option<i64>> {
+    let lines = before.is.lines.iter().zip(&after.is.lines);
     lines
+        .map(|(before, after)| Some(i64::from((*after)?) - i64::from((*before)?)))
+        .collect()
 }
 
-/// A name without what a compiler numbers anew: `{closure#3}` → `{closure}`, and the disambiguating
-/// hashes of older manglings and of LLVM.
-pub(super) fn unnumbered(name: &str) -> String {
-    let name = name.split(".llvm.").next().unwrap_or_default();
-    let mut out = String::with_capacity(name.len());
-    let mut rest = name;
-    while let Some(at) = rest.find(['#', ':']) {
-        let (before, tail) = rest.split_at(at);
-        out.push_str(before);
-        let skipped = match tail.strip_prefix('#') {
-            Some(number) => 1 + digits(number, 10),
-            None => match tail.strip_prefix("::h") {
-                Some(hash) if is_hash(hash) => 3 + HASH,
-                _ => 0,
-            },
-        };
-        if skipped == 0 {
-            out.push_str(&tail[..1]);
-            rest = &tail[1..];
-        } else {
-            rest = &tail[skipped..];
-        }
-    }
-    out + rest
-}
-
-fn is_hash(text: &str) -> bool {
-    let ends = text
-        .get(HASH..)
-        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()));
-    ends && digits(text, 16) == HASH
-}
-
-fn digits(text: &str, radix: u32) -> usize {
-    let digit = |c: &char| c.is_digit(radix);
-    text.chars().take_while(digit).count()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a compiler numbers anew in each build must not part a site from itself, and nothing else
-    /// may join two.
-    #[test]
-    fn names_lose_only_numbers_that_compilers_give() {
-        for (name, expected) in [
-            ("chat::run::{closure#12}", "chat::run::{closure}"),
-            ("{async_fn_env#0}<T>::x#", "{async_fn_env}<T>::x"),
-            ("a::b::h0123456789abcdef", "a::b"),
-            ("a::h0123456789abcdefg::<u8>", "a::h0123456789abcdefg::<u8>"),
-            ("a::h0123::b", "a::h0123::b"),
-            ("core::f.llvm.4711", "core::f"),
-            ("Vec<(u64, a::B)>::push", "Vec<(u64, a::B)>::push"),
-        ] {
-            assert_eq!(unnumbered(name), expected);
-        }
+fn joined<'s>(by: Option<MatchedBy>, group: Group<'s>) -> Match<'s> {
+    let of = |side| {
+        let sites = group.iter().filter(|known| known.side == side);
+        sites.map(|known| known.site).collect()
+    };
+    Match {
+        before: of(Side::Before),
+        after: of(Side::After),
+        by,
     }
 }

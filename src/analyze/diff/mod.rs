@@ -1,5 +1,6 @@
 //! What happened between two snapshots.
 
+mod identity;
 mod interval;
 mod matching;
 mod sums;
@@ -11,8 +12,10 @@ use std::collections::BTreeMap;
 use super::caller::{Caller, source, task_of, type_of, visible};
 use super::{By, DEFAULT_WIDTH, Estimate, MIN_WIDTH};
 use crate::snapshot::{Frame, Site, Snapshot};
+use identity::unnumbered;
 use interval::rejected;
-use matching::{Match, matches, same_process, unnumbered};
+pub use matching::MatchedBy;
+use matching::{Match, matches, same_process};
 use sums::Sums;
 
 /// Rows that a table has unless told otherwise.
@@ -97,6 +100,13 @@ pub struct Change<'s> {
     /// Whether live bytes changed more than sampling alone explains: of all rows called significant,
     /// 5 % are expected to be wrong. Not known without error bars, nor for the total.
     pub significant: Option<bool>,
+    /// What of it is the same in both snapshots; by function and crate, the least certain of its
+    /// sites. None within one process and where it is in one of the snapshots alone.
+    pub matched_by: Option<MatchedBy>,
+    /// Distinct stacks of the earlier snapshot that it stands for.
+    pub before_stacks: usize,
+    /// Distinct stacks of the later snapshot that it stands for.
+    pub after_stacks: usize,
     /// Whether nothing of it was there in the earlier snapshot.
     pub new: bool,
     /// Whether nothing of it is there in the later snapshot.
@@ -136,7 +146,12 @@ impl<'s> Diff<'s> {
                 before: false,
                 sums: Sums::default(),
                 after: false,
+                by: None,
+                stacks: (0, 0),
             });
+            group.by = group.by.max(found.by);
+            group.stacks.0 += found.before.len();
+            group.stacks.1 += found.after.len();
             group.before |= found.before.iter().any(|site| !is_empty(site));
             group.after |= found.after.iter().any(|site| !is_empty(site));
             group.sums.add(&sums);
@@ -272,6 +287,8 @@ struct Group<'s> {
     site: &'s Site,
     before: bool,
     after: bool,
+    by: Option<MatchedBy>,
+    stacks: (usize, usize),
     sums: Sums,
 }
 
@@ -284,6 +301,9 @@ impl<'s> Group<'s> {
             version,
             new: !self.before,
             vanished: !self.after,
+            matched_by: self.by,
+            before_stacks: self.stacks.0,
+            after_stacks: self.stacks.1,
             ..numbers
         };
         if by != By::Crate {
@@ -313,13 +333,21 @@ fn is_empty(site: &Site) -> bool {
     site.allocated.bytes == 0.0
 }
 
-/// The site that names a match: the later one, if there is one.
+/// The site that names a match: the one with most live bytes, in the later snapshot if there is one.
 fn shown<'s>(
     found: &Match<'s>,
     earlier: &'s Snapshot,
     later: &'s Snapshot,
 ) -> (&'s Snapshot, &'s Site) {
-    match (found.after.first(), found.before.first()) {
+    let largest = |sites: &[&'s Site]| {
+        let bytes = |site: &&&'s Site| site.live.bytes;
+        let by_bytes = |a: &&&'s Site, b: &&&'s Site| bytes(a).total_cmp(&bytes(b));
+        let largest = sites
+            .iter()
+            .max_by(|a, b| by_bytes(a, b).then(b.id.cmp(&a.id)));
+        largest.copied()
+    };
+    match (largest(&found.after), largest(&found.before)) {
         (Some(site), _) => (later, site),
         (None, Some(site)) => (earlier, site),
         (None, None) => unreachable!("a match has a site"),

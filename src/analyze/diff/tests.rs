@@ -1,6 +1,8 @@
 use super::*;
 use crate::snapshot::Origin;
-use crate::snapshot::testing::{Builder, INTERVAL, Object, Simulated, frame, grown, own};
+use crate::snapshot::testing::{
+    Builder, INTERVAL, Object, Simulated, dependency, frame, grown, own,
+};
 
 /// Sizes, and how many objects of each.
 type Mix = Vec<(usize, usize)>;
@@ -244,7 +246,9 @@ fn sites_of_another_build_are_matched_by_name() {
         builder.site(10 * seed + 1, &[b, main], &[500.0; 30], 0);
         builder.site(10 * seed + 2, &[shim, main], &[500.0; 5], 0);
         builder.site(10 * seed + 3, &[main], &vec![500.0; seed as usize], 0);
-        builder.info(|info| info.profile_id = seed).build()
+        let mut snapshot = builder.info(|info| info.profile_id = seed).build();
+        snapshot.modules[0].build_id = Some(format!("{seed:x}"));
+        snapshot
     };
     let (before, after) = (build(1, 10), build(2, 17));
     let diff = before.diff(&after);
@@ -278,4 +282,155 @@ fn groups_join_sites_and_empty_snapshots_do_no_harm() {
     let new = empty.diff(&after);
     assert!(new.rows().iter().all(|row| row.new), "{:?}", new.rows()[0]);
     assert!(after.diff(&empty).rows().iter().all(|row| row.vanished));
+}
+
+/// One frame of a test's stack: function, file, line, whose code.
+type Step<'a> = (&'a str, &'a str, u32, Origin);
+
+/// A snapshot of one build: a stack and how many objects of 500 bytes live there, in turn.
+fn build(seed: u64, stacks: &[(&[Step<'_>], usize)]) -> Snapshot {
+    let mut builder = Builder::new();
+    for (number, (steps, objects)) in stacks.iter().enumerate() {
+        let stack: Vec<u32> = steps
+            .iter()
+            .enumerate()
+            .map(|(depth, (function, file, line, origin))| {
+                let address = 0x5000_0000 + seed * 0x1000 + (number * 16 + depth) as u64;
+                builder.location(address, &[frame(function, file, *line, origin.clone())])
+            })
+            .collect();
+        builder.site(
+            100 * seed + number as u64,
+            &stack,
+            &vec![500.0; *objects],
+            0,
+        );
+    }
+    let mut snapshot = builder.info(|info| info.profile_id = seed).build();
+    snapshot.modules[0].build_id = Some(format!("{seed:x}"));
+    snapshot
+}
+
+fn std(function: &str) -> Step<'_> {
+    (function, "library/alloc/src/vec/mod.rs", 900, Origin::Std)
+}
+
+fn own_at(function: &str, line: u32) -> Step<'_> {
+    (function, "src/chat.rs", line, own("chat"))
+}
+
+/// How the rows were matched: by what, how many stacks before and after, and what changed.
+fn matched(before: &Snapshot, after: &Snapshot) -> Vec<(Option<MatchedBy>, usize, usize, bool)> {
+    let diff = before.diff(after);
+    let row = |row: &Change<'_>| {
+        let changed = row.live_bytes.estimate != 0.0;
+        (row.matched_by, row.before_stacks, row.after_stacks, changed)
+    };
+    let change = after.live().bytes - before.live().bytes;
+    assert!((diff.total().live_bytes.estimate - change).abs() <= 1.0);
+    let mut rows: Vec<_> = diff.all_rows().iter().map(row).collect();
+    rows.sort();
+    rows
+}
+
+/// Frames of std that another build inlines differently or loses must not part a site from itself.
+#[test]
+fn sites_are_matched_by_what_they_call_where_std_is_inlined_otherwise() {
+    let put = own_at("chat::Store::put", 10);
+    let main = own_at("chat::main", 90);
+    let (grow, push) = (
+        std("alloc::raw_vec::RawVec::grow_one"),
+        std("alloc::vec::Vec::push"),
+    );
+    let before = build(1, &[(&[grow.clone(), push.clone(), put, main.clone()], 9)]);
+    let after = build(2, &[(&[push, own_at("chat::put", 12), main], 9)]);
+    let by = |by| vec![(Some(by), 1, 1, false)];
+    assert_eq!(matched(&before, &after), by(MatchedBy::Calls));
+    // Generic instances and dependencies that are seen through from one side alone.
+    let depot = |function| {
+        (
+            function,
+            "depot-1.0.0/src/lib.rs",
+            5,
+            dependency("depot", "1.0.0"),
+        )
+    };
+    let stack = [
+        grow.clone(),
+        depot("depot::put"),
+        depot("depot::fill"),
+        own_at("chat::main", 90),
+    ];
+    let before = build(1, &[(&stack, 9)]);
+    let stack = [
+        grow.clone(),
+        depot("depot::put<u8>"),
+        own_at("chat::main", 91),
+    ];
+    let after = build(2, &[(&stack, 9)]);
+    assert_eq!(matched(&before, &after), by(MatchedBy::OwnFrames));
+    // An outer function was renamed.
+    let stack = [
+        grow.clone(),
+        own_at("chat::put", 7),
+        own_at("chat::old", 90),
+    ];
+    let before = build(1, &[(&stack, 9)]);
+    let stack = [grow, own_at("chat::put", 7), own_at("chat::new", 90)];
+    let after = build(2, &[(&stack, 9)]);
+    assert_eq!(matched(&before, &after), by(MatchedBy::CallSite));
+}
+
+/// Stacks that only lines tell apart are paired if all lines shifted alike. If not, which is which
+/// is a guess, and they are told as one.
+#[test]
+fn what_cannot_be_told_apart_is_one_row() {
+    let call = |line| [own_at("chat::page", 5), own_at("chat::main", line)];
+    let (a, b, c) = (call(10), call(20), call(35));
+    let before = build(1, &[(&a, 9), (&b, 20)]);
+    let (moved_a, moved_b) = (call(20), call(30));
+    let shifted = build(2, &[(&moved_a, 9), (&moved_b, 20)]);
+    let pairs = vec![(Some(MatchedBy::Names), 1, 1, false); 2];
+    assert_eq!(matched(&before, &shifted), pairs);
+    let other = build(2, &[(&b, 9), (&c, 20)]);
+    assert_eq!(
+        matched(&before, &other),
+        [(Some(MatchedBy::Names), 2, 2, false)]
+    );
+    let fewer = build(2, &[(&b, 20)]);
+    assert_eq!(
+        matched(&before, &fewer),
+        [(Some(MatchedBy::Names), 2, 1, true)]
+    );
+    let row = &before.diff(&fewer).all_rows()[0].clone();
+    assert!(row.live_bytes.low < -9.0 * INTERVAL as f64, "{row:?}");
+}
+
+/// In one build, a stack that is not there was not there: nothing stands in for it.
+#[test]
+fn within_one_build_other_lines_are_other_sites() {
+    let call = |line| [own_at("chat::page", 5), own_at("chat::main", line)];
+    let before = build(1, &[(&call(10), 9)]);
+    let mut after = build(2, &[(&call(20), 9)]);
+    after.modules[0].build_id = before.modules[0].build_id.clone();
+    let alone = [(None, 0, 1, true), (None, 1, 0, true)];
+    assert_eq!(matched(&before, &after), alone);
+    let mut again = build(2, &[(&call(10), 9)]);
+    again.modules[0].build_id = before.modules[0].build_id.clone();
+    let by_names = [(Some(MatchedBy::Names), 1, 1, false)];
+    assert_eq!(matched(&before, &again), by_names);
+}
+
+/// Renamed functions and other things that a function calls are other sites.
+#[test]
+fn what_differs_is_not_matched() {
+    let main = own_at("chat::main", 90);
+    let (push, insert) = (std("alloc::vec::Vec::push"), std("alloc::vec::Vec::insert"));
+    let (old, new) = (own_at("chat::old", 5), own_at("chat::new", 5));
+    let before = build(1, &[(&[push.clone(), old.clone(), main.clone()], 9)]);
+    for stack in [[push, new, main.clone()], [insert, old, main]] {
+        let after = build(2, &[(&stack, 9)]);
+        let alone = [(None, 0, 1, true), (None, 1, 0, true)];
+        assert_eq!(matched(&before, &after), alone);
+    }
 }
