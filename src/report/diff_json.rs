@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::json::{FrameBudget, Header, JsonFrame};
-use crate::analyze::{By, Change, Diff, Estimate};
+use crate::analyze::{By, Change, Diff, Estimate, MatchedBy};
 
 impl Diff<'_> {
     /// The table as one JSON object, with a line break at its end. Rows have frames as in
@@ -95,6 +95,9 @@ struct Line<'a> {
     significant: Option<bool>,
     new: bool,
     vanished: bool,
+    matched_by: Option<MatchedBy>,
+    before_stacks: usize,
+    after_stacks: usize,
     #[serde(flatten)]
     amounts: Amounts<'a>,
     frames: Vec<JsonFrame<'a>>,
@@ -115,6 +118,9 @@ impl<'a> Line<'a> {
             significant: change.significant,
             new: change.new,
             vanished: change.vanished,
+            matched_by: change.matched_by,
+            before_stacks: change.before_stacks,
+            after_stacks: change.after_stacks,
             amounts: Amounts::of(change),
             frames: frames.take(&change.frames),
         }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::number;
-use super::text::{name, noun, sampling, shorten, unseen, with_place};
-use crate::analyze::{By, Change, Diff, Estimate};
+use super::text::{name, noun, over_lines, sampling, shorten, unseen};
+use crate::analyze::{By, Change, Diff, Estimate, MatchedBy};
 use crate::snapshot::Info;
 
 /// Columns before the call site.
@@ -26,7 +26,8 @@ impl fmt::Display for Diff<'_> {
             "age",
         ];
         writeln!(f, "{}{name}", columns(heading))?;
-        for row in self.rows() {
+        let rows = shown(self);
+        for row in rows {
             let mut label = label(row, self.group(), self.columns() - NUMBERS).into_iter();
             let first = label.next().unwrap_or_default();
             writeln!(f, "{}{first}", numbers(row))?;
@@ -34,23 +35,32 @@ impl fmt::Display for Diff<'_> {
                 writeln!(f, "{:NUMBERS$}{line}", "")?;
             }
         }
-        let hidden = self.all_rows().len() - self.rows().len();
-        if hidden > 0 {
-            writeln!(
-                f,
-                "{:NUMBERS$}(and {} more)",
-                "",
-                number::thousands(hidden as u64)
-            )?;
+        let hidden = &self.all_rows()[rows.len()..];
+        if !hidden.is_empty() {
+            let count = number::thousands(hidden.len() as u64);
+            let why = match hidden.iter().any(|row| row.significant != Some(false)) {
+                true => "",
+                false => ", which sampling may explain",
+            };
+            writeln!(f, "{:NUMBERS$}(and {count} more{why})", "")?;
         }
         if self.error_bars() {
             writeln!(
                 f,
-                "\n* more than sampling explains (of the rows so marked, 5 % are expected to be wrong)"
+                "\n* more than sampling explains (of the rows so marked, at most 5 % are expected to be wrong)"
             )?;
         }
         Ok(())
     }
+}
+
+/// The rows to show: of those that sampling may explain, a few are enough to see what they are like.
+fn shown<'d, 's>(diff: &'d Diff<'s>) -> &'d [Change<'s>] {
+    let rows = diff.rows();
+    let uncertain = |row: &Change<'_>| row.significant == Some(false);
+    let certain = rows.iter().take_while(|row| !uncertain(row)).count();
+    let few = rows.len().div_ceil(4);
+    &rows[..rows.len().min(certain + few)]
 }
 
 fn header(f: &mut fmt::Formatter<'_>, diff: &Diff<'_>) -> fmt::Result {
@@ -106,10 +116,21 @@ fn kinship(diff: &Diff<'_>, seconds: f64) -> String {
             number::duration(seconds.max(0.0))
         );
     }
-    format!(
-        "two processes: {:.0} % of live bytes are at sites found in both",
-        (diff.matched_share() * 100.0).floor()
-    )
+    let (mut by_name, mut all) = (0.0, 0.0);
+    for row in diff.all_rows() {
+        let bytes = row.before_bytes.estimate + row.after_bytes.estimate;
+        all += bytes;
+        if row.matched_by.is_some_and(|by| by != MatchedBy::Address) {
+            by_name += bytes;
+        }
+    }
+    let percent = |share: f64| (share * 100.0).floor();
+    let builds = match by_name / all {
+        share if share >= 0.01 => format!(", {} % by their functions' names", percent(share)),
+        _ => String::new(),
+    };
+    let matched = percent(diff.matched_share());
+    format!("two processes: {matched} % of live bytes are at sites found in both{builds}")
 }
 
 fn verdict(diff: &Diff<'_>) -> String {
@@ -213,12 +234,37 @@ fn label(row: &Change<'_>, by: By, width: usize) -> Vec<String> {
         (Some(location), None) if row.own_function.is_none() => location,
         _ => &package,
     };
-    let mut lines = vec![state.to_owned() + &with_place(function, place, width)];
+    let mut lines = over_lines(function, place, width);
+    lines[0].insert_str(0, state);
     if let Some(own) = row.own_function {
         let location = row.own_location.as_deref().unwrap_or("");
-        lines.push(format!("← {}", with_place(own, location, width - 2)));
+        let own = over_lines(own, location, width - 2);
+        let marks = ["← ", "  "].into_iter();
+        lines.extend(marks.zip(own).map(|(mark, line)| mark.to_owned() + &line));
+    }
+    if let (By::Site, Some(by)) = (by, kinship_of_stacks(row)) {
+        lines.push(by);
     }
     lines
+}
+
+/// What is to be known of a row that was not found by its address, or is several stacks.
+fn kinship_of_stacks(row: &Change<'_>) -> Option<String> {
+    let by = match row.matched_by? {
+        MatchedBy::Address | MatchedBy::Names => "all names",
+        MatchedBy::Calls => "names outside std",
+        MatchedBy::OwnFrames => "own functions",
+        MatchedBy::CallSite => "own function and call site",
+    };
+    let stacks = (row.before_stacks, row.after_stacks);
+    let several = stacks.0 > 1 || stacks.1 > 1;
+    if several {
+        return Some(format!(
+            "{} stacks → {}, matched by {by}",
+            stacks.0, stacks.1
+        ));
+    }
+    (row.matched_by > Some(MatchedBy::Names)).then(|| format!("matched by {by}"))
 }
 
 #[cfg(test)]

@@ -81,7 +81,8 @@ pub(crate) fn count_change_with_error(value: &Estimate) -> String {
 }
 
 fn signed(value: &Estimate, text: String) -> String {
-    if value.estimate > 0.0 {
+    // What rounds to nothing has no sign.
+    if value.estimate > 0.0 && !text.starts_with("0 ") && text != "0" {
         format!("+{text}")
     } else {
         text
@@ -198,9 +199,9 @@ impl Scaled {
         )
     }
 
-    /// Nothing is nothing in any unit.
+    /// Nothing, and what rounds to it, is nothing in any unit.
     fn value_or_zero(&self) -> String {
-        if self.value.estimate == 0.0 {
+        if to_place(self.value.estimate, self.place, f64::round) == 0.0 {
             return format!("0{}", self.smallest_unit);
         }
         self.value()
@@ -330,6 +331,8 @@ mod tests {
         assert_eq!(bytes_change(&around(12.3 * MIB, 1.4 * MIB)), "+12.3 MiB");
         assert_eq!(bytes_change(&around(-12.3 * MIB, 1.4 * MIB)), "-12.3 MiB");
         assert_eq!(bytes_change(&Estimate::exact(0.0)), "0 B");
+        assert_eq!(bytes_change(&around(0.04 * MIB, 2.4 * MIB)), "0 B");
+        assert_eq!(count_change(&around(-40.0, 2_400.0)), "0");
         let range = |low, high| bytes_change_range(&estimate((low + high) / 2.0, low, high));
         assert_eq!(range(-3.1 * MIB, 13.2 * MIB), "-4 to +14 MiB");
         assert_eq!(range(-13.1 * MIB, -3.9 * MIB), "-14 to -3 MiB");

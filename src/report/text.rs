@@ -277,11 +277,50 @@ pub(super) fn with_place(function: &str, place: &str, width: usize) -> String {
     shorten(function, room) + &place
 }
 
-/// Cuts the middle out: the crate at the front and the name at the end tell most.
+/// A function on one line with its place, or with the place on a second if it would be cut for it.
+pub(super) fn over_lines(function: &str, place: &str, width: usize) -> Vec<String> {
+    let least = without_details(function).chars().count() + place.chars().count();
+    if place.is_empty() || least + 3 <= width {
+        return vec![with_place(function, place, width)];
+    }
+    // A place is told by its end.
+    let cut = place.chars().count().saturating_sub(width - 3);
+    let place: String = place.chars().skip(cut).collect();
+    let mark = if cut > 0 { "…" } else { "" };
+    vec![shorten(function, width), format!("({mark}{place})")]
+}
+
+/// `Cell::new<chat::run::{async_fn_env#0}, u8>` → `Cell::new<…>`; the type in front of `<T as Trait>`
+/// stays.
+fn without_details(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut level = 0;
+    let mut previous = ' ';
+    for c in name.chars() {
+        let opens = c == '<' && !out.is_empty();
+        let closes = c == '>' && level > 0 && previous != '-';
+        if opens && level == 0 {
+            out.push_str("<…");
+        }
+        level += i32::from(opens) - i32::from(closes);
+        if level == 0 {
+            out.push(c);
+        }
+        previous = c;
+    }
+    out
+}
+
+/// Leaves generic arguments out, and if that is not enough cuts the middle: the crate at the front and
+/// the name at the end tell most.
 pub(super) fn shorten(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let text = without_details(text);
     let length = text.chars().count();
     if length <= width {
-        return text.to_owned();
+        return text;
     }
     let kept = width.saturating_sub(1);
     let front = kept / 2;
@@ -353,13 +392,27 @@ mod tests {
         let text = one_site(&name, &path).top(By::Site).to_string();
         lines_fit(&text);
         assert!(
-            text.contains("bytes::Buffer<") && text.contains(">::reserve (bytes 1.10.1)"),
+            text.contains("bytes::Buffer<…>::reserve (bytes 1.10.1)"),
             "{text}"
         );
         assert!(
             text.contains("\u{2190} chat::") && text.contains("decode.rs:9)"),
             "{text}"
         );
+    }
+
+    /// The function's own name is what is looked for; brackets that close nothing must do no harm.
+    #[test]
+    fn generic_arguments_go_first() {
+        for (name, expected) in [
+            ("a::Cell::new<b::C<d>, e>", "a::Cell::new<…>"),
+            ("<a::B<c> as d::E>::f<g>", "<a::B<…> as d::E>::f<…>"),
+            ("a::f<fn(u8) -> b>::g", "a::f<…>::g"),
+            ("a->b>", "a->b>"),
+            ("a<b", "a<…"),
+        ] {
+            assert_eq!(without_details(name), expected);
+        }
     }
 
     /// What switches sampling off or makes it exact must be said.

@@ -57,6 +57,7 @@ impl Identity {
         // What the call site called, if it did not allocate by itself, and the call site.
         let called = &frames[call.saturating_sub(1)..call];
         let caller = &frames[call.saturating_sub(1)..frames.len().min(call + 1)];
+        let inside = &frames[..frames.len().min(call + 1)];
         let outside: Vec<&Frame> = frames.iter().copied().filter(is_outside).collect();
         let own: Vec<&Frame> = frames.iter().copied().filter(is_own).collect();
         let hashed = |frames: &[&Frame], of: fn(&Frame) -> String| {
@@ -64,15 +65,15 @@ impl Identity {
         };
         let names = hashed(&frames, name);
         let calls = match outside.as_slice() {
-            // All of it is std's.
-            [] => names,
+            // All of it is std's, which is called by nobody.
+            [] => hashed(inside, name),
             outside => hashed(&[called, outside].concat(), name),
         };
         Identity {
             names,
             calls,
             own: match own.as_slice() {
-                [] if outside.is_empty() => names,
+                [] if outside.is_empty() => hashed(caller, plain_name),
                 [] => hashed(&[called, &outside].concat(), plain_name),
                 own => hashed(&[caller, own].concat(), plain_name),
             },

@@ -201,7 +201,12 @@ fn by_lines(mut group: Group<'_>) -> Vec<Match<'_>> {
     let mut pairs = before.iter().zip(&after);
     let shift = pairs.next().map(|(before, after)| shift(before, after));
     let alike = pairs.all(|(before, after)| Some(self::shift(before, after)) == shift);
-    if before.len() != after.len() || !alike {
+    let distinct = |side: &Group<'_>| {
+        side.windows(2)
+            .all(|two| two[0].is.lines != two[1].is.lines)
+    };
+    let told_apart = distinct(&before) && distinct(&after) && alike;
+    if before.len() != after.len() || !told_apart {
         let group = before.into_iter().chain(after).collect();
         return vec![joined(Some(MatchedBy::Names), group)];
     }
