@@ -120,16 +120,11 @@ impl Report {
 impl fmt::Display for Growth {
     /// A few lines without a line break at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.rate_bytes_per_second.estimate > 0.0 {
-            "+"
-        } else {
-            ""
-        };
         write!(
             f,
-            "{}, {sign}{}, {} live in {} objects",
+            "{}, {}, {} live in {} objects",
             head(self),
-            rate_text(&self.rate_bytes_per_second),
+            self.rate_bytes_per_second.rate_text(),
             number::bytes_with_error(&self.live_bytes),
             number::count(&self.live_objects),
         )?;
@@ -169,7 +164,7 @@ fn place(function: &str, location: Option<&str>) -> String {
 }
 
 /// `3.1 MiB/min ± 0.4`: per second, minute or hour, so that it is a MiB at least where it can be.
-fn rate_text(rate: &Estimate) -> String {
+pub(super) fn rate_text(rate: &Estimate) -> String {
     let large = |(seconds, _): &&(f64, &str)| rate.estimate.abs() * seconds >= 1_048_576.0;
     let [.., slowest] = &PER_TIME;
     let (seconds, unit) = PER_TIME.iter().find(large).unwrap_or(slowest);

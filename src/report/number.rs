@@ -21,6 +21,24 @@ const COUNT: Units = Units {
     names: &["", "k", "M", "G", "T", "P"],
 };
 
+/// As people read them: never with more digits than the error allows.
+impl Estimate {
+    /// The number of bytes that it is: `12.3 MiB ± 1.4`.
+    pub fn bytes_text(&self) -> String {
+        bytes_with_error(self)
+    }
+
+    /// The change in bytes that it is: `+12.3 MiB ± 1.4`.
+    pub fn change_text(&self) -> String {
+        bytes_change_with_error(self)
+    }
+
+    /// The bytes per second that it is, by the second, minute or hour: `+3.1 MiB/min ± 0.4`.
+    pub fn rate_text(&self) -> String {
+        signed(self, super::growth::rate_text(self))
+    }
+}
+
 struct Units {
     base: f64,
     names: &'static [&'static str],

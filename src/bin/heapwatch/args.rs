@@ -1,9 +1,13 @@
 //! What can be written on the command line.
 
+use std::path::PathBuf;
+
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use heapwatch::report::{By, Sort};
+use clap_complete::Shell;
+use heapwatch::report::{By, SampleType, Sort};
 
+use crate::size::Size;
 use crate::source::Source;
 
 /// Which call sites of a service hold its memory, which keep growing, and what changed.
@@ -14,7 +18,7 @@ use crate::source::Source;
 ///
 /// Exit status: 0 if all is well, 1 if a stated limit is broken, 2 if that could not be told.
 #[derive(Debug, Parser)]
-#[command(name = "heapwatch", version, propagate_version = true)]
+#[command(name = "heapwatch", version)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -24,34 +28,85 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Who holds the most memory
     Top(Top),
+    /// Keep a snapshot as a file
+    Fetch(Fetch),
+    /// What changed between two snapshots
+    Diff(Diff),
     /// What leaks, grows, cycles or has levelled off, with the evidence
     Growth(Growth),
+    /// Draw the stacks that hold memory
+    Flamegraph(Flamegraph),
+    /// Write what a shell needs to complete command lines
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual page
+    Man,
 }
 
-/// Who holds the most memory.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Top {
     #[command(flatten)]
     pub(crate) from: From,
 
-    /// What a row stands for: site, function, crate, type or task
-    #[arg(long, value_name = "WHAT", default_value_t = By::Site)]
-    pub(crate) by: By,
+    #[command(flatten)]
+    pub(crate) rows: Rows,
 
-    /// What the rows are ordered by, most first: live, growth or allocated
+    /// What the rows are ordered by, most first: live or allocated
     #[arg(long, value_name = "WHAT", default_value_t = Sort::Live)]
     pub(crate) sort: Sort,
 
-    /// Rows that are shown
-    #[arg(short = 'n', long = "rows", value_name = "N", default_value_t = 20)]
-    pub(crate) rows: usize,
-
     /// How it is written
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = TopFormat::Text)]
+    pub(crate) format: TopFormat,
+
+    #[command(flatten)]
+    pub(crate) to: To,
 }
 
-/// What leaks, grows, cycles or has levelled off, with the evidence.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Fetch {
+    #[command(flatten)]
+    pub(crate) from: From,
+
+    /// What the file is to be; unless given, what SOURCE has is kept byte for byte
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FileFormat>,
+
+    #[command(flatten)]
+    pub(crate) to: ToFile,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Diff {
+    /// The earlier snapshot: URL of an endpoint or a profile, file, or - for standard input
+    #[arg(value_name = "FROM", value_parser = source())]
+    pub(crate) earlier: Source,
+
+    /// The later snapshot, likewise
+    #[arg(value_name = "TO", value_parser = source())]
+    pub(crate) later: Source,
+
+    #[command(flatten)]
+    pub(crate) access: Access,
+
+    #[command(flatten)]
+    pub(crate) rows: Rows,
+
+    /// End with status 1 if live bytes grew by more than SIZE, in a row or in total, as far as the
+    /// error allows to tell: 10MiB, or 0 for any growth at all
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) fail_on_growth: Option<Size>,
+
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
+    pub(crate) format: DiffFormat,
+
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Growth {
     #[command(flatten)]
@@ -60,6 +115,30 @@ pub(crate) struct Growth {
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Flamegraph {
+    #[command(flatten)]
+    pub(crate) from: From,
+
+    /// Which bytes are drawn
+    #[arg(long, value_enum, default_value_t = Bytes::Live)]
+    pub(crate) sample: Bytes,
+
+    /// Draw what changed since this snapshot instead
+    #[arg(long, value_name = "SOURCE", value_parser = source(), conflicts_with = "sample")]
+    pub(crate) diff_from: Option<Source>,
+
+    /// A picture, or a line for each stack for other tools
+    #[arg(long, value_enum, default_value_t = PictureFormat::Svg)]
+    pub(crate) format: PictureFormat,
+
+    #[command(flatten)]
+    pub(crate) to: To,
 }
 
 /// One source.
@@ -74,7 +153,7 @@ pub(crate) struct From {
 }
 
 /// How an endpoint lets us in.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(crate) struct Access {
     /// The token that the endpoint asks for; better given in the environment, where no list of
     /// processes shows it
@@ -84,7 +163,49 @@ pub(crate) struct Access {
         env = "HEAPWATCH_TOKEN",
         hide_env_values = true
     )]
-    pub(crate) token: Option<String>,
+    token: Option<String>,
+}
+
+impl Access {
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+}
+
+/// The rows of a table.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rows {
+    /// What a row stands for: site, function or crate
+    #[arg(long, value_name = "WHAT", default_value_t = By::Site)]
+    pub(crate) by: By,
+
+    /// Rows that are shown
+    #[arg(short = 'n', long = "rows", value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
+/// Where it is written.
+#[derive(Debug, clap::Args)]
+pub(crate) struct To {
+    /// A file for the output instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Replace the file if there is one
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+}
+
+/// The file that is written.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ToFile {
+    /// The file; - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Replace the file if there is one
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,6 +214,63 @@ pub(crate) enum Format {
     Text,
     /// For programs
     Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopFormat {
+    /// A table
+    Text,
+    /// For programs
+    Json,
+    /// All of the snapshot as a profile for go tool pprof
+    Pprof,
+    /// All of the snapshot as a line for each stack
+    Folded,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// A table
+    Text,
+    /// For programs
+    Json,
+    /// A profile of the difference for go tool pprof
+    Pprof,
+    /// A flame graph of TO: red grew, blue shrank
+    Svg,
+    /// A line for each stack, with live bytes before and after
+    Folded,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileFormat {
+    /// heapwatch's own, which has all that there is
+    Native,
+    /// A profile for go tool pprof
+    Pprof,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PictureFormat {
+    Svg,
+    Folded,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bytes {
+    /// Allocated and not yet freed
+    Live,
+    /// Allocated since the start
+    Allocated,
+}
+
+impl Bytes {
+    pub(crate) fn sample_type(self) -> SampleType {
+        match self {
+            Bytes::Live => SampleType::InuseSpace,
+            Bytes::Allocated => SampleType::AllocSpace,
+        }
+    }
 }
 
 fn source() -> impl TypedValueParser<Value = Source> {

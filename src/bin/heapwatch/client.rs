@@ -1,16 +1,14 @@
 //! Asks an endpoint, or any other server that has a profile.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 
-use heapwatch::Snapshot;
 use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
 use crate::failure::Failure;
-use crate::source;
 use crate::waiting::Waiting;
 
 /// To wait for a connection.
@@ -109,24 +107,32 @@ impl Client {
     }
 
     /// A snapshot of now, from an endpoint.
-    pub(crate) fn snapshot(&self, waiting: &Waiting) -> Result<Snapshot, Failure> {
+    pub(crate) fn snapshot<T>(
+        &self,
+        waiting: &Waiting,
+        parse: impl FnOnce(&mut dyn Read) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let mut answer = self.get("heap/snapshots/now")?;
         let length = answer.body().content_length();
-        source::parse(waiting.reader(length, answer.body_mut().as_reader()))
+        parse(&mut waiting.reader(length, answer.body_mut().as_reader()))
     }
 
-    /// The snapshot or profile that a page is.
-    pub(crate) fn page(&self, waiting: &Waiting) -> Result<Snapshot, Failure> {
+    /// What a page has.
+    pub(crate) fn page<T>(
+        &self,
+        waiting: &Waiting,
+        parse: impl FnOnce(&mut dyn Read) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let mut answer = self.call(&self.url.to_string())?;
         let web_page = answer.body().mime_type() == Some("text/html");
         let length = answer.body().content_length();
-        let snapshot = source::parse(waiting.reader(length, answer.body_mut().as_reader()));
-        if web_page && snapshot.is_err() {
+        let parsed = parse(&mut waiting.reader(length, answer.body_mut().as_reader()));
+        if web_page && parsed.is_err() {
             return Err(Failure::new(
                 "this is a web page; if it is that of an endpoint, end its URL with /",
             ));
         }
-        snapshot
+        parsed
     }
 
     /// What an endpoint answers as text, such as `heap/growth`.

@@ -4,9 +4,15 @@
 
 mod args;
 mod client;
+mod colour;
+mod diff;
 mod failure;
+mod fetch;
+mod flamegraph;
+mod generate;
 mod growth;
 mod output;
+mod size;
 mod source;
 mod top;
 mod waiting;
@@ -23,11 +29,20 @@ use failure::Failure;
 enum Outcome {
     /// Done, and no limit that was stated is broken.
     Held,
+    /// A limit that was stated is broken.
+    Broken,
+}
+
+impl Outcome {
+    fn of(held: bool) -> Outcome {
+        if held { Outcome::Held } else { Outcome::Broken }
+    }
 }
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
         Ok(Outcome::Held) => ExitCode::SUCCESS,
+        Ok(Outcome::Broken) => ExitCode::from(1),
         Err(failure) if failure.reader_has_gone() => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure);
@@ -39,6 +54,11 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<Outcome, Failure> {
     match args.command {
         Command::Top(command) => top::run(&command),
+        Command::Fetch(command) => fetch::run(&command),
+        Command::Diff(command) => diff::run(&command),
         Command::Growth(command) => growth::run(&command),
+        Command::Flamegraph(command) => flamegraph::run(&command),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man => generate::man(),
     }
 }

@@ -1,35 +1,188 @@
-//! What the user reads: plain in a pipe, in colour and as wide as the terminal on one.
+//! What the user gets: plain in a pipe or a file, in colour and as wide as the terminal on one.
 
 use std::fmt::Display;
+use std::fs::{self, File, Permissions};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
 use terminal_size::{Width, terminal_size_of};
 
+use crate::args::{To, ToFile};
 use crate::failure::Failure;
 
 /// Columns of a table that no terminal shows: what fits into a ticket.
 const IN_A_PIPE: usize = 120;
 
-/// Columns of a table: those of the terminal, if standard output is one.
-pub(crate) fn width() -> usize {
-    let stdout = io::stdout();
-    if !stdout.is_terminal() {
-        return IN_A_PIPE;
-    }
-    terminal_size_of(stdout).map_or(IN_A_PIPE, |(Width(columns), _)| columns.into())
+/// What a new file may be before the user's umask.
+const MODE: u32 = 0o666;
+
+/// Where something goes.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Stdout,
+    File { path: PathBuf, force: bool },
 }
 
-/// Writes to standard output.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = anstream::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::writing(&error))
+impl Output {
+    /// Columns that a table may have.
+    pub(crate) fn width(&self) -> usize {
+        let stdout = io::stdout();
+        match self {
+            Output::Stdout if stdout.is_terminal() => {
+                terminal_size_of(stdout).map_or(IN_A_PIPE, |(Width(columns), _)| columns.into())
+            }
+            _ => IN_A_PIPE,
+        }
+    }
+
+    /// Refuses what [`write`](Self::write) would refuse, before any work is done for it.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self {
+            Output::Stdout => Ok(()),
+            Output::File { path, force } => {
+                check_target(path, *force).map_err(|failure| failure.about(path.display()))
+            }
+        }
+    }
+
+    /// Writes text that may have colours, which only a terminal gets.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        match self {
+            Output::Stdout => {
+                let mut stdout = anstream::stdout().lock();
+                let written = stdout
+                    .write_all(text.as_bytes())
+                    .and_then(|()| stdout.flush());
+                written.map_err(|error| Failure::writing(&error))
+            }
+            Output::File { .. } => {
+                self.bytes(anstream::adapter::strip_str(text).to_string().as_bytes())
+            }
+        }
+    }
+
+    /// Writes what is not for a terminal.
+    pub(crate) fn binary(&self, bytes: &[u8]) -> Result<(), Failure> {
+        if matches!(self, Output::Stdout) && io::stdout().is_terminal() {
+            return Err(Failure::new(
+                "this is not for a terminal: name a file with -o FILE, or send it through a pipe",
+            ));
+        }
+        self.bytes(bytes)
+    }
+
+    /// Writes bytes as they are. A file comes to be as a whole or not at all.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Output::Stdout => {
+                let mut stdout = io::stdout().lock();
+                let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+                written.map_err(|error| Failure::writing(&error))
+            }
+            Output::File { path, force } => check_target(path, *force)
+                .and_then(|()| replace(path, bytes, *force))
+                .map_err(|failure| failure.about(path.display())),
+        }
+    }
+}
+
+impl From<&To> for Output {
+    fn from(to: &To) -> Output {
+        to.output
+            .as_deref()
+            .map_or(Output::Stdout, |path| of(path, to.force))
+    }
+}
+
+impl From<&ToFile> for Output {
+    fn from(to: &ToFile) -> Output {
+        of(&to.output, to.force)
+    }
+}
+
+fn of(path: &Path, force: bool) -> Output {
+    if path == Path::new("-") {
+        return Output::Stdout;
+    }
+    Output::File {
+        path: path.to_owned(),
+        force,
+    }
+}
+
+fn check_target(path: &Path, force: bool) -> Result<(), Failure> {
+    if let Ok(found) = fs::metadata(path) {
+        if !found.is_file() {
+            return Err(Failure::new(
+                "this is there and not a file; choose another name",
+            ));
+        }
+        if !force {
+            return Err(there_already());
+        }
+    } else if path.file_name().is_none() {
+        return Err(Failure::new("this is not the name of a file"));
+    } else if !folder(path).is_dir() {
+        return Err(Failure::new("there is no such folder to write it into"));
+    }
+    Ok(())
+}
+
+fn there_already() -> Failure {
+    Failure::new("there is such a file; choose another name, or replace it with --force")
+}
+
+/// Beside the file first, so that nobody ever sees half of it.
+fn replace(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
+    // What a link points to is replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder(&path);
+    let written = new_file(&folder, bytes).map_err(|error| cannot(&error))?;
+    let kept = if force {
+        written.persist(&path)
+    } else {
+        written.persist_noclobber(&path)
+    };
+    kept.map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => there_already(),
+        _ => cannot(&error.error),
+    })?;
+    // The name too must outlive a crash.
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| cannot(&error))
+}
+
+fn new_file(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".heapwatch-")
+        .permissions(Permissions::from_mode(MODE))
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn cannot(error: &io::Error) -> Failure {
+    Failure::new(format_args!("it cannot be written: {error}"))
 }
 
 /// Writes one line to standard error.
 pub(crate) fn complain(failure: &impl Display) {
+    tell(&format!("\x1b[31merror\x1b[0m: {failure}"));
+}
+
+/// Writes one line to standard error.
+pub(crate) fn tell(line: &str) {
     // Without a standard error there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "\x1b[31merror\x1b[0m: {failure}");
+    let _ = writeln!(anstream::stderr(), "{line}");
 }

@@ -71,35 +71,79 @@ impl fmt::Display for Source {
 impl From {
     /// Reads the snapshot.
     pub(crate) fn read(&self) -> Result<Snapshot, Failure> {
-        read(&self.source, self.access.token.as_deref())
+        read(&self.source, self.access.token())
     }
 }
 
 /// Reads a snapshot in bounded memory; what takes longer than a second shows how far it is.
 pub(crate) fn read(source: &Source, token: Option<&str>) -> Result<Snapshot, Failure> {
+    with_reader(source, token, parse)
+}
+
+/// Reads a snapshot, and keeps what it was read from.
+pub(crate) fn read_with_bytes(
+    source: &Source,
+    token: Option<&str>,
+) -> Result<(Snapshot, Vec<u8>), Failure> {
+    let mut bytes = Vec::new();
+    let snapshot = with_reader(source, token, |from| {
+        parse(&mut Tee {
+            from,
+            to: &mut bytes,
+        })
+    })?;
+    Ok((snapshot, bytes))
+}
+
+fn parse(from: &mut dyn Read) -> Result<Snapshot, Failure> {
+    Ok(Snapshot::read(from)?)
+}
+
+fn with_reader(
+    source: &Source,
+    token: Option<&str>,
+    parse: impl FnOnce(&mut dyn Read) -> Result<Snapshot, Failure>,
+) -> Result<Snapshot, Failure> {
     let waiting = Waiting::new(format!("reading {source}"));
     let snapshot = match source {
-        Source::Endpoint(url) => Client::new(url, token)?.snapshot(&waiting),
-        Source::Page(url) => Client::new(url, token)?.page(&waiting),
-        Source::File(path) => open(path, &waiting),
-        Source::Stdin => parse(waiting.reader(None, io::stdin().lock())),
+        Source::Endpoint(url) => {
+            Client::new(url, token).and_then(|client| client.snapshot(&waiting, parse))
+        }
+        Source::Page(url) => {
+            Client::new(url, token).and_then(|client| client.page(&waiting, parse))
+        }
+        Source::File(path) => open(path, &waiting, parse),
+        Source::Stdin => parse(&mut waiting.reader(None, io::stdin().lock())),
     };
     snapshot.map_err(|failure| failure.about(source))
 }
 
-/// Reads a snapshot from bytes.
-pub(crate) fn parse(bytes: impl Read) -> Result<Snapshot, Failure> {
-    Ok(Snapshot::read(bytes)?)
-}
-
-fn open(path: &Path, waiting: &Waiting) -> Result<Snapshot, Failure> {
+fn open(
+    path: &Path,
+    waiting: &Waiting,
+    parse: impl FnOnce(&mut dyn Read) -> Result<Snapshot, Failure>,
+) -> Result<Snapshot, Failure> {
     let file = File::open(path).map_err(|error| not_opened(path, &error))?;
     let metadata = file.metadata().map_err(heapwatch::Error::from)?;
     if metadata.is_dir() {
         return Err(Failure::new("this is a directory; name a file in it"));
     }
     let length = metadata.is_file().then_some(metadata.len());
-    parse(waiting.reader(length, file))
+    parse(&mut waiting.reader(length, file))
+}
+
+/// Keeps what is read.
+struct Tee<'t> {
+    from: &'t mut dyn Read,
+    to: &'t mut Vec<u8>,
+}
+
+impl Read for Tee<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let length = self.from.read(room)?;
+        self.to.extend_from_slice(&room[..length]);
+        Ok(length)
+    }
 }
 
 fn not_opened(path: &Path, error: &io::Error) -> Failure {

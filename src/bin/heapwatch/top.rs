@@ -1,16 +1,25 @@
 //! `heapwatch top`
 
-use crate::args::{Format, Top};
+use heapwatch::report::SampleType;
+
+use crate::args::{Top, TopFormat};
 use crate::failure::Failure;
-use crate::{Outcome, output};
+use crate::output::Output;
+use crate::{Outcome, colour};
 
 pub(crate) fn run(args: &Top) -> Result<Outcome, Failure> {
+    let output = Output::from(&args.to);
+    output.check()?;
     let snapshot = args.from.read()?;
-    let top = snapshot.top(args.by).sort(args.sort).limit(args.rows);
-    let text = match args.format {
-        Format::Text => top.width(output::width()).to_string(),
-        Format::Json => top.to_json(),
-    };
-    output::print(&text)?;
+    let top = snapshot
+        .top(args.rows.by)
+        .sort(args.sort)
+        .limit(args.rows.limit);
+    match args.format {
+        TopFormat::Text => output.text(&colour::table(&top.width(output.width()).to_string()))?,
+        TopFormat::Json => output.bytes(top.to_json().as_bytes())?,
+        TopFormat::Pprof => output.binary(&snapshot.pprof().encode())?,
+        TopFormat::Folded => output.bytes(snapshot.folded(SampleType::InuseSpace).as_bytes())?,
+    }
     Ok(Outcome::Held)
 }
