@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use heapwatch::report::{By, SampleType, Sort};
 
+use crate::limit::Limit;
 use crate::size::Size;
 use crate::source::Source;
+use crate::span::Span;
 
 /// Which call sites of a service hold its memory, which keep growing, and what changed.
 ///
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Diff(Diff),
     /// What leaks, grows, cycles or has levelled off, with the evidence
     Growth(Growth),
+    /// Watch a service for a while and fail if it breaks a limit: for a CI step around a load test
+    Check(Check),
     /// Draw the stacks that hold memory
     Flamegraph(Flamegraph),
     /// Write what a shell needs to complete command lines
@@ -111,6 +115,36 @@ pub(crate) struct Diff {
 pub(crate) struct Growth {
     #[command(flatten)]
     pub(crate) from: From,
+
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) from: From,
+
+    /// How long the service is watched: 60s, 5min, 1h
+    #[arg(long = "for", value_name = "TIME", default_value = "60s")]
+    pub(crate) span: Span,
+
+    /// What is a failure: leaking; growing, which takes in leaking; growth of live bytes by more than
+    /// SIZE, or SIZE/s, /min or /h, in a row or in total. Several are separated by commas
+    #[arg(
+        long,
+        value_name = "LIMIT",
+        default_value = "leaking",
+        value_delimiter = ','
+    )]
+    pub(crate) fail_on: Vec<Limit>,
+
+    #[command(flatten)]
+    pub(crate) rows: Rows,
 
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -1,25 +1,25 @@
 //! `heapwatch growth`
 
 use crate::args::{Format, Growth};
-use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::waiting::Waiting;
 use crate::{Outcome, colour};
 
 pub(crate) fn run(args: &Growth) -> Result<Outcome, Failure> {
     let output = Output::from(&args.to);
     output.check()?;
-    let source = &args.from.source;
-    let url = source.endpoint("growth")?;
-    let client = Client::new(url, args.from.access.token())?;
-    let path = match args.format {
-        Format::Text => "heap/growth",
-        Format::Json => "heap/growth?format=json",
-    };
-    let waiting = Waiting::new(format!("asking {source}"));
-    let text = client.text(path).map_err(|failure| failure.about(source))?;
-    drop(waiting);
-    output.text(&colour::verdicts(&text))?;
+    let snapshot = args.from.read()?;
+    let report = snapshot.growth().ok_or_else(|| {
+        let why = if snapshot.info().error_bars {
+            "nothing watched growth in this process; call heapwatch::watch() or heapwatch::serve early in main"
+        } else {
+            "another tool's profile does not tell how the heap grew; compare two with heapwatch diff"
+        };
+        Failure::new(why).about(&args.from.source)
+    })?;
+    match args.format {
+        Format::Text => output.text(&colour::verdicts(&report.to_string()))?,
+        Format::Json => output.bytes(report.to_json().as_bytes())?,
+    }
     Ok(Outcome::Held)
 }

@@ -3,6 +3,7 @@
 //! Exit status 0 if all is well, 1 if a stated limit is broken, 2 if that could not be told.
 
 mod args;
+mod check;
 mod client;
 mod colour;
 mod diff;
@@ -11,9 +12,11 @@ mod fetch;
 mod flamegraph;
 mod generate;
 mod growth;
+mod limit;
 mod output;
 mod size;
 mod source;
+mod span;
 mod top;
 mod waiting;
 
@@ -57,6 +60,7 @@ fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Fetch(command) => fetch::run(&command),
         Command::Diff(command) => diff::run(&command),
         Command::Growth(command) => growth::run(&command),
+        Command::Check(command) => check::run(&command),
         Command::Flamegraph(command) => flamegraph::run(&command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),

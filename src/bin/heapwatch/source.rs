@@ -77,7 +77,13 @@ impl From {
 
 /// Reads a snapshot in bounded memory; what takes longer than a second shows how far it is.
 pub(crate) fn read(source: &Source, token: Option<&str>) -> Result<Snapshot, Failure> {
-    with_reader(source, token, parse)
+    let waiting = Waiting::new(format!("reading {source}"));
+    with_reader(source, token, &waiting, parse).map_err(|failure| failure.about(source))
+}
+
+/// Reads a snapshot without a sign of life and without saying of what.
+pub(crate) fn read_quietly(source: &Source, token: Option<&str>) -> Result<Snapshot, Failure> {
+    with_reader(source, token, &Waiting::unseen(), parse)
 }
 
 /// Reads a snapshot, and keeps what it was read from.
@@ -86,12 +92,14 @@ pub(crate) fn read_with_bytes(
     token: Option<&str>,
 ) -> Result<(Snapshot, Vec<u8>), Failure> {
     let mut bytes = Vec::new();
-    let snapshot = with_reader(source, token, |from| {
+    let waiting = Waiting::new(format!("reading {source}"));
+    let snapshot = with_reader(source, token, &waiting, |from| {
         parse(&mut Tee {
             from,
             to: &mut bytes,
         })
-    })?;
+    });
+    let snapshot = snapshot.map_err(|failure| failure.about(source))?;
     Ok((snapshot, bytes))
 }
 
@@ -102,20 +110,15 @@ fn parse(from: &mut dyn Read) -> Result<Snapshot, Failure> {
 fn with_reader(
     source: &Source,
     token: Option<&str>,
+    waiting: &Waiting,
     parse: impl FnOnce(&mut dyn Read) -> Result<Snapshot, Failure>,
 ) -> Result<Snapshot, Failure> {
-    let waiting = Waiting::new(format!("reading {source}"));
-    let snapshot = match source {
-        Source::Endpoint(url) => {
-            Client::new(url, token).and_then(|client| client.snapshot(&waiting, parse))
-        }
-        Source::Page(url) => {
-            Client::new(url, token).and_then(|client| client.page(&waiting, parse))
-        }
-        Source::File(path) => open(path, &waiting, parse),
+    match source {
+        Source::Endpoint(url) => Client::new(url, token)?.snapshot(waiting, parse),
+        Source::Page(url) => Client::new(url, token)?.page(waiting, parse),
+        Source::File(path) => open(path, waiting, parse),
         Source::Stdin => parse(&mut waiting.reader(None, io::stdin().lock())),
-    };
-    snapshot.map_err(|failure| failure.about(source))
+    }
 }
 
 fn open(

@@ -3,9 +3,11 @@
 use std::io::Read;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::output;
 
 /// Before this nothing is shown.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -13,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const REDRAW: Duration = Duration::from_millis(100);
 
 const COUNTED: &str = "{msg} {wide_bar} {bytes}/{total_bytes}";
+const PASSING: &str = "{spinner} {elapsed} of {prefix}: {wide_msg}";
 const UNKNOWN: &str = "{spinner} {msg} {bytes} {elapsed}";
 
 /// Shows on a terminal's standard error that something goes on, until it is dropped.
@@ -42,6 +45,15 @@ impl Waiting {
         }
     }
 
+    /// Shows nothing.
+    pub(crate) fn unseen() -> Waiting {
+        Waiting {
+            bar: ProgressBar::hidden(),
+            done: None,
+            watcher: None,
+        }
+    }
+
     /// Counts what is read, of `length` bytes where that is known.
     pub(crate) fn reader<R: Read>(&self, length: Option<u64>, from: R) -> impl Read + use<R> {
         if let Some(length) = length {
@@ -59,6 +71,45 @@ impl Drop for Waiting {
             // It does nothing that could panic; and there is nothing to tell if it did.
             let _ = watcher.join();
         }
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Shows how much of a given time has passed: as a bar on a terminal, else as a line now and then,
+/// which a log keeps.
+pub(crate) struct Countdown {
+    bar: ProgressBar,
+    started: Instant,
+    span: Duration,
+}
+
+impl Countdown {
+    pub(crate) fn new(span: Duration) -> Countdown {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(style(PASSING));
+        bar.set_message("watching");
+        bar.set_prefix(format!("{} s", span.as_secs()));
+        bar.enable_steady_tick(REDRAW);
+        Countdown {
+            bar,
+            started: Instant::now(),
+            span,
+        }
+    }
+
+    /// Says how things are.
+    pub(crate) fn say(&self, state: &str) {
+        if self.bar.is_hidden() {
+            let (passed, all) = (self.started.elapsed().as_secs(), self.span.as_secs());
+            output::tell(&format!("{passed} of {all} s: {state}"));
+        } else {
+            self.bar.set_message(state.to_owned());
+        }
+    }
+}
+
+impl Drop for Countdown {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }
