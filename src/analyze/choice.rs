@@ -57,11 +57,35 @@ impl Sort {
     ];
 }
 
+impl By {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = By> {
+        Self::ALL.into_iter().map(|(_, choice)| choice)
+    }
+
+    /// How its users spell it.
+    pub fn name(self) -> &'static str {
+        name_of(self, &Self::ALL)
+    }
+}
+
 impl FromStr for By {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         choose("by", text, &By::ALL)
+    }
+}
+
+impl Sort {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Sort> {
+        Self::ALL.into_iter().map(|(_, choice)| choice)
+    }
+
+    /// How its users spell it.
+    pub fn name(self) -> &'static str {
+        name_of(self, &Self::ALL)
     }
 }
 
@@ -75,13 +99,13 @@ impl FromStr for Sort {
 
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(name_of(*self, &By::ALL))
+        f.pad(self.name())
     }
 }
 
 impl fmt::Display for Sort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(name_of(*self, &Sort::ALL))
+        f.pad(self.name())
     }
 }
 

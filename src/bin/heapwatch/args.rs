@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use heapwatch::report::{By, SampleType, Sort};
@@ -57,8 +57,8 @@ pub(crate) struct Top {
     #[command(flatten)]
     pub(crate) rows: Rows,
 
-    /// What the rows are ordered by, most first: live or allocated
-    #[arg(long, value_name = "WHAT", default_value_t = Sort::Live)]
+    /// What the rows are ordered by, most first
+    #[arg(long, value_name = "WHAT", default_value_t = Sort::Live, value_parser = sort())]
     pub(crate) sort: Sort,
 
     /// How it is written
@@ -189,14 +189,9 @@ pub(crate) struct From {
 /// How an endpoint lets us in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Access {
-    /// The token that the endpoint asks for; better given in the environment, where no list of
-    /// processes shows it
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "HEAPWATCH_TOKEN",
-        hide_env_values = true
-    )]
+    /// The token that the endpoint asks for; better given in the environment variable
+    /// HEAPWATCH_TOKEN, where no list of processes shows it
+    #[arg(long, value_name = "TOKEN", env = "HEAPWATCH_TOKEN", hide_env = true)]
     token: Option<String>,
 }
 
@@ -209,8 +204,8 @@ impl Access {
 /// The rows of a table.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rows {
-    /// What a row stands for: site, function or crate
-    #[arg(long, value_name = "WHAT", default_value_t = By::Site)]
+    /// What a row stands for
+    #[arg(long, value_name = "WHAT", default_value_t = By::Site, value_parser = by())]
     pub(crate) by: By,
 
     /// Rows that are shown
@@ -309,6 +304,16 @@ impl Bytes {
 
 fn source() -> impl TypedValueParser<Value = Source> {
     OsStringValueParser::new().try_map(Source::parse)
+}
+
+fn by() -> impl TypedValueParser<Value = By> {
+    let names = By::all().map(By::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<By>())
+}
+
+fn sort() -> impl TypedValueParser<Value = Sort> {
+    let names = Sort::all().map(Sort::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Sort>())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::diff::name;
 use crate::failure::Failure;
 use crate::limit::{Culprit, Limit};
 use crate::output::Output;
-use crate::source::{self, Source};
+use crate::source;
 use crate::span::Span;
 use crate::waiting::Countdown;
 use crate::{Outcome, colour};

@@ -21,8 +21,8 @@ const ANSWER: Duration = Duration::from_secs(330);
 /// To wait for an answer to end once it has begun.
 const BODY: Duration = Duration::from_secs(300);
 
-/// Bytes of an answer in text or JSON.
-const MAX_TEXT: u64 = 64 << 20;
+/// Bytes of an answer in JSON.
+const MAX_JSON: u64 = 64 << 20;
 
 /// Characters of a server's own words that are passed on.
 const MAX_WORDS: usize = 200;
@@ -135,18 +135,11 @@ impl Client {
         parsed
     }
 
-    /// What an endpoint answers as text, such as `heap/growth`.
-    pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
-        let mut answer = self.get(path)?;
-        let body = answer.body_mut().with_config().limit(MAX_TEXT);
-        body.read_to_string().map_err(|error| unreachable(&error))
-    }
-
     /// What an endpoint answers as JSON, such as `heap/growth?format=json`.
     #[expect(dead_code, reason = "for the commands that judge what they read")]
     pub(crate) fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let mut answer = self.get(path)?;
-        let body = answer.body_mut().with_config().limit(MAX_TEXT);
+        let body = answer.body_mut().with_config().limit(MAX_JSON);
         serde_json::from_reader(io::BufReader::new(body.reader())).map_err(|error| {
             Failure::new(format_args!(
                 "/{path} did not answer what was expected; is it heapwatch of another version? ({error})"
@@ -183,6 +176,9 @@ fn unreachable(error: &ureq::Error) -> Failure {
             }
             _ => Failure::new(error),
         },
+        ureq::Error::Protocol(error) => Failure::new(format_args!(
+            "what listens there does not speak HTTP ({error})"
+        )),
         ureq::Error::HostNotFound => Failure::new("no such host: is its name right?"),
         ureq::Error::Timeout(_) => Failure::new(
             "no answer in time: is the address right, and the port open from here? the endpoint \

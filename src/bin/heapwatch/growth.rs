@@ -11,7 +11,8 @@ pub(crate) fn run(args: &Growth) -> Result<Outcome, Failure> {
     let snapshot = args.from.read()?;
     let report = snapshot.growth().ok_or_else(|| {
         let why = if snapshot.info().error_bars {
-            "nothing watched growth in this process; call heapwatch::watch() or heapwatch::serve early in main"
+            "the snapshot has no history of growth, because nothing watched its process; call \
+             heapwatch::watch or heapwatch::serve early in main"
         } else {
             "another tool's profile does not tell how the heap grew; compare two with heapwatch diff"
         };

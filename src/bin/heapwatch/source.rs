@@ -104,7 +104,12 @@ pub(crate) fn read_with_bytes(
 }
 
 fn parse(from: &mut dyn Read) -> Result<Snapshot, Failure> {
-    Ok(Snapshot::read(from)?)
+    Snapshot::read(from).map_err(|error| match error {
+        heapwatch::Error::Io(error) => {
+            Failure::new(format_args!("it could not be read to its end: {error}"))
+        }
+        error => error.into(),
+    })
 }
 
 fn with_reader(

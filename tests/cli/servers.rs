@@ -1,0 +1,137 @@
+//! Servers that are not there, or not what they should be.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+use crate::command::run;
+use crate::files::sample;
+use crate::folder::Folder;
+
+/// Answers every request with these parts, and closes the connection.
+fn server(parts: Vec<Vec<u8>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            answer(client.unwrap(), &parts);
+        }
+    });
+    format!("http://{addr}")
+}
+
+fn answer(mut client: TcpStream, parts: &[Vec<u8>]) {
+    let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
+    while lines
+        .next()
+        .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+    {}
+    for part in parts {
+        // Who asked may have had enough.
+        if client.write_all(part).is_err() {
+            return;
+        }
+    }
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+fn head(status: &str, headers: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n").into_bytes()
+}
+
+#[test]
+fn nobody_there() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let (url, folder) = (format!("http://{free}"), Folder::new());
+    let file = folder.path("a.heap");
+    for args in [
+        vec!["top", &url],
+        vec!["growth", &url],
+        vec!["check", &url, "--for=1s"],
+        vec!["diff", &url, &url],
+        vec!["fetch", &url, "-o", file.to_str().unwrap()],
+    ] {
+        let run = run(&args);
+        let line = run.refused();
+        assert!(
+            line.contains("connection refused: is the service running"),
+            "{line}"
+        );
+        assert!(line.contains(&url), "which one: {line}");
+    }
+    assert!(folder.files().is_empty());
+    let host = run(["top", "http://no-such-host.invalid:6790/"]);
+    assert!(host.refused().contains("host"), "{}", host.stderr);
+    let file = run(["top", &free.to_string()]);
+    assert!(
+        file.refused().contains(&format!("write http://{free}")),
+        "{}",
+        file.stderr
+    );
+}
+
+/// Any server's profile is read; what is none is told from it.
+#[test]
+fn other_servers() {
+    let length = format!("Content-Length: {}\r\n", sample().len());
+    let good = server(vec![head("200 OK", &length), sample().to_vec()]);
+    run(["top", &format!("{good}/some/heap")]).done();
+    run(["top", &good]).done();
+
+    let half = sample()[..sample().len() / 2].to_vec();
+    let html = "Content-Type: text/html\r\n";
+    for (parts, target, said) in [
+        (
+            vec![head("200 OK", html), b"<html>".to_vec()],
+            "/x",
+            "this is a web page",
+        ),
+        (
+            vec![head("302 Found", "Location: /y\r\n")],
+            "/x",
+            "redirects are not followed",
+        ),
+        (
+            vec![head("404 Not Found", "")],
+            "/",
+            "is this the URL of a heapwatch endpoint?",
+        ),
+        (
+            vec![head("500 Oops", ""), b"out of luck\nmore".to_vec()],
+            "/",
+            "500, out of luck",
+        ),
+        (
+            vec![head("200 OK", &length), half],
+            "/",
+            "could not be read to its end",
+        ),
+        (
+            vec![b"SSH-2.0-OpenSSH\r\n".to_vec()],
+            "/",
+            "does not speak HTTP",
+        ),
+        (vec![], "/", "the connection broke"),
+        (vec![head("200 OK", "")], "/", "the file is empty"),
+    ] {
+        let url = server(parts) + target;
+        let run = run(["top", &url]);
+        let line = run.refused();
+        assert!(line.contains(said), "{said:?}: {line}");
+    }
+}
+
+/// A server that never stops sending must not fill the memory of who asked.
+#[test]
+fn an_endless_answer_is_cut_off() {
+    let megabyte = vec![7_u8; 1 << 20];
+    let mut parts = vec![head("200 OK", "")];
+    parts.extend(std::iter::repeat_n(megabyte, 200));
+    let url = server(parts);
+    let run = run(["top", &url]);
+    assert!(run.refused().contains("128 MiB"), "{}", run.stderr);
+    assert!(run.peak_mib < 450, "{} MiB", run.peak_mib);
+}
