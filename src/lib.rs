@@ -57,6 +57,8 @@
 //!
 //! `server`, on by default, adds the endpoint and its metrics. Without it there are the allocator,
 //! snapshots and reports.
+//!
+//! `axum` adds `router`, the same pages as routes for a server of your own.
 #![deny(unsafe_code)]
 
 mod alloc;
@@ -87,6 +89,8 @@ pub use error::Error;
 #[doc(inline)]
 pub use growth::growth;
 pub use history::watch;
+#[cfg(feature = "axum")]
+pub use http::router;
 #[cfg(feature = "server")]
 pub use http::{Server, serve};
 #[doc(inline)]

@@ -15,6 +15,9 @@ use crate::config::{Config, Token};
 pub(super) struct Policy {
     token: Option<Token>,
     hosts: Vec<String>,
+    /// Whether requests come through a server of the application's own, whose names and addresses
+    /// are not known here.
+    behind: bool,
 }
 
 impl Policy {
@@ -22,6 +25,18 @@ impl Policy {
         Policy {
             token: config.token.clone(),
             hosts: config.hosts.clone(),
+            behind: false,
+        }
+    }
+
+    /// The same behind a server of the application's own. Any address is a `Host` there: only names
+    /// can be made to resolve to another machine. With a token, names need not be known either,
+    /// because no foreign page knows it.
+    #[cfg(feature = "axum")]
+    pub(super) fn behind(config: &Config) -> Policy {
+        Policy {
+            behind: true,
+            ..Policy::new(config)
         }
     }
 
@@ -35,17 +50,27 @@ impl Policy {
     /// A web page elsewhere can have its own name resolve to this machine and would then be read
     /// as if it were ours; but it cannot choose the `Host` that the browser sends.
     fn check_host(&self, request: &Request<'_>) -> Result<(), Reply> {
-        let host = single(request.headers, &header::HOST)?.ok_or_else(|| {
-            Reply::error(StatusCode::BAD_REQUEST, "the request has no Host header")
-        })?;
-        // A target in absolute form overrides the header.
+        // A target in absolute form overrides the header; HTTP/2 has only the former.
         let target = request.uri.authority().map(|authority| authority.as_str());
-        for authority in std::iter::once(host).chain(target) {
+        let host = single(request.headers, &header::HOST)?;
+        if host.or(target).is_none() {
+            let line = "the request has no Host header";
+            return Err(Reply::error(StatusCode::BAD_REQUEST, line));
+        }
+        if self.behind && self.token.is_some() {
+            return Ok(());
+        }
+        for authority in host.into_iter().chain(target) {
             if !self.allows(authority, request.local) {
+                let ask = match self.behind {
+                    false => "ask for localhost or the address that is listened on",
+                    true => "ask for localhost or an address, set a token",
+                };
                 return Err(Reply::error(
                     StatusCode::FORBIDDEN,
-                    "this Host is not served: ask for localhost or the address that is listened \
-                     on, or name the host with Config::allow_host",
+                    format_args!(
+                        "this Host is not served: {ask}, or name the host with Config::allow_host"
+                    ),
                 ));
             }
         }
@@ -93,7 +118,12 @@ impl Policy {
             .as_ref()
             .filter(|origin| matches!(origin.scheme_str(), Some("http" | "https")))
             .and_then(|origin| origin.authority())
-            .is_some_and(|authority| self.allows(authority.as_str(), request.local));
+            .is_some_and(|authority| {
+                let host = request.headers.get(header::HOST);
+                let same =
+                    host.is_some_and(|host| host.as_bytes() == authority.as_str().as_bytes());
+                self.behind && same || self.allows(authority.as_str(), request.local)
+            });
         if ours {
             return Ok(());
         }
@@ -110,7 +140,8 @@ impl Policy {
         };
         if let Ok(address) = host.parse::<IpAddr>() {
             let address = address.to_canonical();
-            return address.is_loopback()
+            return self.behind
+                || address.is_loopback()
                 || address == local.to_canonical()
                 || self.hosts.iter().any(|known| known.parse() == Ok(address));
         }

@@ -2,7 +2,7 @@
 //!
 //! [`routes`] decides what to answer, as a pure function; [`answers`] makes it from a snapshot;
 //! [`service`] does the waiting and the work in between; [`server`] has the thread, the runtime
-//! and the connections.
+//! and the connections; `router` lends the service to a server of the application's own.
 
 mod answers;
 mod connections;
@@ -10,6 +10,8 @@ mod guard;
 mod listen;
 mod query;
 mod reply;
+#[cfg(feature = "axum")]
+mod router;
 mod routes;
 mod server;
 mod service;
@@ -23,4 +25,6 @@ mod test_case;
 #[cfg(test)]
 mod test_client;
 
+#[cfg(feature = "axum")]
+pub use router::router;
 pub use server::{Server, serve};

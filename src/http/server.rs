@@ -34,7 +34,7 @@ const MAX_CONNECTIONS: usize = 64;
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 /// How long work that has begun may keep the endpoint from ending.
-const SHUTDOWN: Duration = Duration::from_secs(2);
+pub(super) const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// A running endpoint, which ends when this is dropped.
 ///
@@ -99,7 +99,7 @@ impl Config {
     }
 }
 
-fn watch_growth(config: &Config) -> Result<(), Error> {
+pub(super) fn watch_growth(config: &Config) -> Result<(), Error> {
     if let Some(tick) = config.tick {
         snapshot::muted(|| evidence::set_tick(tick.as_nanos() as u64));
     }
@@ -140,7 +140,7 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
     })
 }
 
-fn build_runtime() -> Result<Runtime, Error> {
+pub(super) fn build_runtime() -> Result<Runtime, Error> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -154,7 +154,7 @@ fn build_runtime() -> Result<Runtime, Error> {
 }
 
 /// What the endpoint's threads do first.
-fn start_thread(name: &std::ffi::CStr) {
+pub(super) fn start_thread(name: &std::ffi::CStr) {
     process::name_thread(name);
     if let Some(arena) = OwnArena::get() {
         arena.enter();
@@ -257,7 +257,7 @@ async fn drive(stream: TcpStream, slot: Slot, service: Arc<Service>, patience: P
     let slot = &slot;
     let service = &service;
     let answer = service_fn(|request| async move {
-        Ok::<_, Infallible>(service.answer(request, slot, local.ip()).await)
+        Ok::<_, Infallible>(service.answer(request, Some(slot), local.ip()).await)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

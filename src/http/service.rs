@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::header;
 use hyper::{Response, StatusCode};
 use tokio::sync::Semaphore;
@@ -76,11 +76,12 @@ impl Service {
         }
     }
 
-    /// Answers a request that came in on `slot`, at this machine's address `local`.
-    pub(super) async fn answer(
+    /// Answers a request that came in at this machine's address `local`, on `slot` if the connection
+    /// is the endpoint's own.
+    pub(super) async fn answer<B: Body<Data = Bytes>>(
         &self,
-        request: hyper::Request<Incoming>,
-        slot: &Slot,
+        request: hyper::Request<B>,
+        slot: Option<&Slot>,
         local: std::net::IpAddr,
     ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
@@ -104,11 +105,13 @@ impl Service {
                 "the body did not arrive in time",
             )),
         };
-        slot.idle(self.patience.read);
+        if let Some(slot) = slot {
+            slot.idle(self.patience.read);
+        }
         reply.into()
     }
 
-    async fn perform(&self, answer: Answer, slot: &Slot) -> Reply {
+    async fn perform(&self, answer: Answer, slot: Option<&Slot>) -> Reply {
         let (seconds, work) = match answer {
             Answer::Reply(reply) => return reply,
             Answer::Profile(query) => (query.seconds.unwrap_or(0), answer),
@@ -120,7 +123,9 @@ impl Service {
             | Answer::Flamegraph(_) => (0, answer),
         };
         let patience = self.patience.request + Duration::from_secs(seconds.into());
-        slot.busy(patience + self.patience.read);
+        if let Some(slot) = slot {
+            slot.busy(patience + self.patience.read);
+        }
         match timeout(patience, self.work(work)).await {
             Ok(Ok(reply) | Err(reply)) => reply,
             Err(_) => {
@@ -270,7 +275,8 @@ impl Drop for Turn {
 }
 
 /// Reads a body to its end or beyond the limit; returns how many bytes that were.
-async fn read_body(mut body: Incoming) -> Result<usize, hyper::Error> {
+async fn read_body<B: Body<Data = Bytes>>(body: B) -> Result<usize, B::Error> {
+    let mut body = std::pin::pin!(body);
     let stated = body.size_hint().lower();
     if stated > MAX_BODY as u64 {
         return Ok(usize::try_from(stated).unwrap_or(usize::MAX));
