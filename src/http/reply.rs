@@ -84,8 +84,10 @@ impl From<Reply> for Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(reply.body));
         *response.status_mut() = reply.status;
         let always = ALWAYS.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        response.headers_mut().extend(always);
-        response.headers_mut().extend(reply.headers);
+        // A page's own policy stands in place of the usual one: of two, browsers obey both.
+        for (name, value) in always.into_iter().chain(reply.headers) {
+            response.headers_mut().insert(name, value);
+        }
         response
     }
 }
