@@ -2,7 +2,7 @@
 //!
 //! `cargo test --release --lib simulation -- --ignored --nocapture` prints every figure: recall of all
 //! leaking shapes, false alarms of all innocent ones, coverage of the rates' intervals, cost. `SEEDS`
-//! sets the trials per shape and length (300), `ONLY` picks shapes by a part of their name. A subset of
+//! sets the trials per shape and length (300), `ONLY` picks shapes by a part of their name, `SET` a set by its name. A subset of
 //! the study runs as an ordinary test.
 
 mod process;
@@ -11,7 +11,7 @@ mod shapes;
 
 use crate::analyze::growth::{self, Judgement, Member};
 use process::{World, watch};
-use shapes::{FRESH, HELD_OUT, Kind, LAST, Shape, TUNED};
+use shapes::{FRESH, HELD_OUT, Kind, LAST, RESERVE, SERVICES, Shape, TUNED};
 use std::collections::BTreeMap;
 
 const SETS: &[(&str, &[Shape])] = &[
@@ -19,6 +19,8 @@ const SETS: &[(&str, &[Shape])] = &[
     ("held out", HELD_OUT),
     ("fresh", FRESH),
     ("last", LAST),
+    ("services", SERVICES),
+    ("reserve", RESERVE),
 ];
 
 const LENGTHS: [u32; 3] = [240, 720, 2160];
@@ -58,10 +60,11 @@ struct Row {
 
 fn run(shape: &Shape, seeds: u64, ticks: u32) -> Row {
     let mut verdicts: BTreeMap<String, u32> = BTreeMap::new();
-    let mut alarms = 0;
+    let (mut alarms, mut expected) = (0, 0);
     for seed in 0..seeds {
         let judgement = trial(shape, seed, ticks);
         alarms += u64::from(judgement.alarms());
+        expected += u64::from(shape.expected.contains(&judgement.verdict));
         let pattern = judgement
             .pattern
             .map_or(String::new(), |one| format!("/{}", one.name()));
@@ -75,7 +78,11 @@ fn run(shape: &Shape, seeds: u64, ticks: u32) -> Row {
         Kind::Leak | Kind::HardLeak => share < 0.99,
     };
     let mark = if wrong { "<<" } else { "  " };
-    let line = format!("{ticks:5} {:36} {share:.3} {mark} {verdicts:?}", shape.name);
+    let right = expected as f64 / seeds as f64;
+    let line = format!(
+        "{ticks:5} {:38} {share:.3} {mark} as expected {right:.3} {verdicts:?}",
+        shape.name
+    );
     Row {
         kind: shape.kind,
         alarms,
@@ -163,7 +170,8 @@ impl Score {
 
 fn study(lengths: &[u32], seeds: u64, verbose: bool) -> Score {
     let mut all = Score::default();
-    for (set, shapes) in SETS {
+    let wanted = std::env::var("SET").unwrap_or_default();
+    for (set, shapes) in SETS.iter().filter(|(set, _)| set.contains(&wanted)) {
         let mut of_set = Score::default();
         for ticks in lengths {
             let mut score = Score::default();
