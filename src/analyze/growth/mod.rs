@@ -19,7 +19,7 @@
 //! - Objects that live about as long as the watch (more than roughly 0.4 of it) have not been seen to
 //!   die often enough to be told from objects that never do.
 //! - A leak hidden among objects that live a tenth of the watch or have heavy-tailed lives shows only when
-//!   it is most of what grows older than half of the watch, by about twenty samples.
+//!   it is most of what grows older than a third of the watch, by about twenty samples.
 //! - Fewer than about ten samples say nothing: see [`smallest_visible_rate`].
 //! - A behaviour that began in the last quarter of the watch is too young to be judged.
 //! - A collection that reached its final size within the last doubling looks as if it were still growing.
@@ -31,6 +31,7 @@ mod evidence;
 mod group;
 mod limit;
 mod lives;
+mod mortality;
 mod stats;
 mod tail;
 mod trend;

@@ -3,6 +3,7 @@
 use super::{Rate, Watch};
 use crate::snapshot::evidence::LiveObject;
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
+use statrs::function::beta::beta_reg;
 use statrs::function::gamma::gamma_ur;
 
 /// Fewer samples than this are not worth a word.
@@ -20,6 +21,15 @@ pub(crate) fn poisson_at_most(count: u32, mean: f64) -> f64 {
         return 1.0;
     }
     gamma_ur(f64::from(count) + 1.0, mean)
+}
+
+/// P(X ≤ `count`) for the number of `trials` that succeed, each with probability `share`.
+pub(crate) fn binomial_at_most(count: u32, trials: u32, share: f64) -> f64 {
+    if count >= trials {
+        return 1.0;
+    }
+    let (failed, succeeded) = (f64::from(trials - count), f64::from(count) + 1.0);
+    beta_reg(failed, succeeded, 1.0 - share.clamp(0.0, 1.0))
 }
 
 /// P(T > `t`) for Student's t.
@@ -156,6 +166,14 @@ mod tests {
         close(poisson_at_most(0, 2.0), (-2.0f64).exp());
         close(poisson_at_most(2, 3.0), (-3.0f64).exp() * (1.0 + 3.0 + 4.5));
         close(poisson_at_most(0, 0.0), 1.0);
+    }
+
+    #[test]
+    fn binomial_sums() {
+        close(binomial_at_most(0, 3, 0.25), 0.75f64.powi(3));
+        close(binomial_at_most(1, 3, 0.5), 0.5);
+        close(binomial_at_most(3, 3, 0.9), 1.0);
+        close(binomial_at_most(0, 2, 0.0), 1.0);
     }
 
     /// For equal units the interval is Garwood's exact one of a Poisson count: (1.623, 10.242... ) at 5.

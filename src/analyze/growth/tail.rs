@@ -2,12 +2,15 @@
 //!
 //! Over a horizon `H` that ends now, of the objects born after a warm-up of `H/10`:
 //!
-//! - **Mortality at old age.** From age `a ∈ (H/8, H/4]` (a power of two ticks, as the table of deaths
-//!   has it) count the deaths `k` and the time lived `E`, in horizons, by dead and living objects
-//!   together: the hazard is `k/E`, and with few deaths the Poisson distribution says exactly how
-//!   surprising they are. A leak's hazard is near 0. Harmless objects that reach such an age die at 3
-//!   per horizon or more, whether they live exponentially, lognormally, or exactly as long as a cache
-//!   keeps them. Tested against 2.
+//! - **Mortality at old age.** From age `a` (a power of two ticks, as the table of deaths has it; several
+//!   between a thirtieth and two thirds of the horizon are tried) count the deaths and the time lived by
+//!   dead and living objects together. With few deaths the Poisson distribution says exactly how
+//!   surprising they are. Two harmless kinds of objects must both be ruled out:
+//!   *long lives*, which die at a constant hazard of 2 per horizon (harmless ones that reach such an age die
+//!   at 3 or more, whether they live exponentially or exactly as long as a cache keeps them); and *heavy
+//!   tails*, the hazard of which falls as they age, but not faster than `1/age`. So either the age ×
+//!   hazard is below 0.45, which no usual heavy tail reaches, or it has fallen: it is lower than at ages
+//!   `a/4..a`. By the latter a leak shows that hides among many objects of long or heavy-tailed lives.
 //! - **Production.** The survivors must have been born all along: in several eighths of the time in
 //!   which they could have been, in its late half too, also when the fullest eighth is left out. A step,
 //!   start-up statics and a cache that has filled fail here.
@@ -16,6 +19,7 @@
 //! tried, so that a leak that began late is found before the process has doubled its age; but only if
 //! objects born before that were not seen to grow as old and die, which would explain the youngest too.
 
+use super::mortality::Mortality;
 use super::stats::{self, MIN_SAMPLES};
 use super::{Rate, SiteEvidence, Watch};
 use crate::snapshot::evidence::LiveObject;
@@ -24,11 +28,10 @@ use crate::snapshot::evidence::{Cell, shift_for};
 /// Deaths per horizon at old age which a site must be shown to stay below.
 const HAZARD: f64 = 2.0;
 
-/// At an age of `a` horizons the limit is at most this over `a`: the hazard of heavy-tailed lives falls
-/// as they grow older, that of a lognormal like `1/a`.
+/// Age × hazard below which no heavy tail is expected.
 const HAZARD_AT_AGE: f64 = 0.45;
 
-/// A mortality as low as the one seen may come from a hazard of [`HAZARD`] this often.
+/// A mortality as low as the one seen may be chance this often.
 const SIGNIFICANCE: f64 = 0.05;
 
 /// Parts into which the time of production is cut.
@@ -49,7 +52,7 @@ pub(crate) struct Tail {
     pub(crate) evenness: f64,
     /// Survivors' bytes produced per second.
     pub(crate) rate: Rate,
-    /// P(hazard below the limit) × P(production has not stopped).
+    /// P(such a mortality is no chance) × P(production has not stopped).
     pub(crate) confidence: f64,
     /// Of the mortality test.
     pub(crate) p_value: f64,
@@ -175,9 +178,10 @@ impl Horizon {
         if alive < MIN_SAMPLES || bytes < watch.min_bytes as f64 {
             return None;
         }
-        let (died, exposure) = self.mortality(cells, &survivors);
-        let limit = HAZARD.min(HAZARD_AT_AGE * f64::from(self.span) / f64::from(self.age));
-        let p_value = stats::poisson_at_most(died, limit * exposure);
+        let old = self.mortality((self.age, u32::MAX), cells, live, &burst);
+        let young = self.mortality((self.age / 4, self.age), cells, live, &burst);
+        let died = old.died;
+        let p_value = self.p_value(&old, &young);
         if p_value > SIGNIFICANCE || !all.is_spread() || self.has_stopped(live) {
             return None;
         }
@@ -190,8 +194,7 @@ impl Horizon {
             born_over_seconds: watch.seconds(f64::from(production.last - production.first)),
             evenness: production.evenness(),
             rate: self.rate(&survivors, &production, share, watch),
-            confidence: confident_of_hazard(died, limit * exposure)
-                * self.not_stopped(&production, alive),
+            confidence: (1.0 - p_value) * self.not_stopped(&production, alive),
             p_value,
         })
     }
@@ -216,23 +219,34 @@ impl Horizon {
         gap > 2 * longest && births.len() as f64 * f64::from(gap) > 4.0 * active
     }
 
-    /// Deaths at old age, and the time lived at old age by all, in horizons.
-    fn mortality(&self, cells: &[Cell], survivors: &[&LiveObject]) -> (u32, f64) {
-        let mut died = 0;
-        let mut lived = 0.0;
-        for cell in cells {
-            if cell.birth_start < self.cut || cell.age_low < self.age {
-                continue;
-            }
-            let oldest = (cell.age_high as f64).min(f64::from(self.now - cell.birth_start));
-            let middle = (f64::from(cell.age_low) + oldest) / 2.0;
-            died += u32::from(cell.count);
-            lived += f64::from(cell.count) * (middle - f64::from(self.age)).max(0.0);
-        }
-        for sample in survivors {
-            lived += f64::from(self.now - sample.birth - self.age);
-        }
-        (died, lived / f64::from(self.span))
+    /// What happened at ages `from..to` to those born after the warm-up, without a burst.
+    fn mortality(
+        &self,
+        (from, to): (u32, u32),
+        cells: &[Cell],
+        live: &[LiveObject],
+        burst: &std::ops::Range<usize>,
+    ) -> Mortality {
+        let dead = cells.iter().filter(|cell| cell.birth_start >= self.cut);
+        let alive = live.iter().filter(|sample| {
+            let counts = !self.is_survivor(sample) || !burst.contains(&self.part(sample));
+            sample.birth >= self.cut && counts
+        });
+        let ages = alive.map(|sample| self.now.saturating_sub(sample.birth));
+        Mortality::between((from, to), dead.copied(), ages, self.now)
+    }
+
+    /// Probability that so few die at old age by chance, of long lives or of a heavy tail, whichever explains
+    /// it better. Of the tests against a heavy tail the first needs no younger deaths; the second is exact
+    /// given the deaths of both ages together. Deaths at ages that the table does not tell apart are left
+    /// out of the younger, which errs on the side of harmlessness.
+    fn p_value(&self, old: &Mortality, young: &Mortality) -> f64 {
+        let by_life = stats::poisson_at_most(old.died, HAZARD / f64::from(self.span) * old.ticks);
+        let by_tail =
+            stats::poisson_at_most(old.died, HAZARD_AT_AGE / f64::from(self.age) * old.ticks);
+        let share = old.log_time / (old.log_time + young.log_time).max(f64::MIN_POSITIVE);
+        let by_fall = stats::binomial_at_most(old.died, old.died + young.died, share);
+        by_life.max(by_tail.min(by_fall))
     }
 
     /// Births are a compound Poisson process, of which sampling takes a part: the squares of the
@@ -377,10 +391,4 @@ impl Production {
 fn expected_samples(sample: &LiveObject, watch: &Watch) -> f64 {
     let interval = watch.interval_bytes.max(1) as f64;
     f64::from(sample.weight) * -(-(sample.bytes as f64) / interval).exp_m1()
-}
-
-/// P(hazard < limit) after `died` deaths, from Jeffreys' prior.
-fn confident_of_hazard(died: u32, at_limit: f64) -> f64 {
-    let shape = f64::from(died) + 0.5;
-    1.0 - statrs::function::gamma::gamma_ur(shape, at_limit.max(f64::MIN_POSITIVE))
 }

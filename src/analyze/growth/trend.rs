@@ -54,14 +54,17 @@ impl Trend {
     /// Whether the mean grows for sure and has not stopped.
     #[must_use]
     pub(crate) fn grows(&self) -> bool {
-        let Rise { tau, steps, lasts } = self.unexplained;
+        let Rise {
+            tau, steps, lasts, ..
+        } = self.unexplained;
         let sure = self.z > 3.0 && tau > 0.6 && steps > 2.5;
         let likely = self.z > 2.0 && ((tau > 0.5 && steps > 2.0) || (tau > 0.7 && steps > 1.2));
         let surely_so = match self.lengthening {
             Some(lives) => (sure && lives > 2.0) || (likely && lives > 4.0),
             None => sure,
         };
-        lasts && surely_so && !self.is_explained()
+        // After a step of both, live bytes are flat, but live bytes per load rise as the load fades.
+        lasts && !self.live.is_step && surely_so && !self.is_explained()
     }
 
     /// Whether the mean grows, and no more than the load does.
@@ -190,6 +193,8 @@ struct Rise {
     /// Whether the last third rises too, by half of the mean at least, and a line describes the whole
     /// better than one step does.
     lasts: bool,
+    /// Whether a single step describes it far better than a line.
+    is_step: bool,
 }
 
 impl Rise {
@@ -208,15 +213,19 @@ impl Rise {
                 tau: 0.0,
                 steps: 0.0,
                 lasts: false,
+                is_step: false,
             };
         };
+        let by_line = stats::error_of_line(values);
+        let by_step = stats::error_of_step(values);
         Self {
             tau: stats::kendall_tau(values),
             steps: if error > 0.0 { step / error } else { 0.0 },
             lasts: f >= 0.95 * highest
                 && e + f - c - d > step
                 && f - d > 0.5 * step
-                && stats::error_of_line(values) < stats::error_of_step(values),
+                && by_line < by_step,
+            is_step: 2.0 * by_step < by_line,
         }
     }
 }

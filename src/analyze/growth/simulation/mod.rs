@@ -5,15 +5,18 @@
 //! sets the trials per shape and length (300), `ONLY` picks shapes by a part of their name, `SET` a set by its name. A subset of
 //! the study runs as an ordinary test.
 
+mod limits;
+mod oracle;
 mod process;
 mod rates;
 mod shapes;
 
 use crate::analyze::growth::{self, Judgement, Member};
 use process::{World, watch};
-use shapes::{FRESH, HELD_OUT, Kind, LAST, RESERVE, SERVICES, Shape, TUNED};
+use shapes::{CLOSING, FRESH, HELD_OUT, Kind, LAST, RESERVE, SERVICES, Shape, TUNED};
 use std::collections::BTreeMap;
 
+/// Only the last is blind: the rules were changed after the first figures of each of the others.
 const SETS: &[(&str, &[Shape])] = &[
     ("tuned", TUNED),
     ("held out", HELD_OUT),
@@ -21,6 +24,7 @@ const SETS: &[(&str, &[Shape])] = &[
     ("last", LAST),
     ("services", SERVICES),
     ("reserve", RESERVE),
+    ("closing, blind", CLOSING),
 ];
 
 const LENGTHS: [u32; 3] = [240, 720, 2160];
@@ -141,6 +145,8 @@ impl Score {
             Kind::HardLeak => {
                 self.hard_found += row.alarms;
                 self.hard += row.seeds;
+                self.found += row.alarms;
+                self.leaking += row.seeds;
             }
         }
     }
@@ -155,7 +161,7 @@ impl Score {
 
     fn print(&self, name: &str) {
         println!(
-            "{name:24} recall {:.4} ({} of {}), false alarms {:.5} ({} of {}), hard leaks {} of {}",
+            "{name:24} recall {:.4} ({} of {}), false alarms {:.5} ({} of {}), hard among them {} of {}",
             self.recall(),
             self.found,
             self.leaking,
@@ -216,8 +222,6 @@ fn short_runs() {
     study(&[100], 300, true);
 }
 
-/// The same promise with fewer seeds at the two shorter lengths, about 6,000 leaking and 7,500 innocent
-/// trials. From the full study 37 ± 6 misses and 4 ± 2 false alarms are expected; 60 and 15 are allowed.
 #[test]
 fn fast_study() {
     let score = study(&LENGTHS[..2], 60, false);

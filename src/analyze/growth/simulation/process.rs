@@ -116,58 +116,90 @@ impl World {
 
     /// Feeds site `site` up to tick `end`.
     pub(crate) fn feed(&self, site: usize, end: u32) -> Fed {
-        let own: Vec<&Object> = self
-            .objects
-            .iter()
-            .filter(|object| object.site == site)
-            .collect();
-        let mut events: Vec<(u32, bool, &Object)> = Vec::with_capacity(own.len() * 2);
-        for object in own {
+        let mut feeder = self.feeder(site);
+        feeder.advance(end);
+        feeder.fed
+    }
+
+    /// What is needed to feed site `site` tick by tick.
+    pub(crate) fn feeder(&self, site: usize) -> Feeder<'_> {
+        let mut events = Vec::new();
+        for object in self.objects.iter().filter(|object| object.site == site) {
             let death = object.birth + object.life;
-            if object.birth < f64::from(end) {
-                events.push((object.birth as u32, true, object));
-                if death < f64::from(end) {
-                    events.push((death as u32, false, object));
-                }
+            events.push((object.birth as u32, true, object));
+            if death < self.t {
+                events.push((death as u32, false, object));
             }
         }
         events.sort_by_key(|(tick, birth, _)| (*tick, !birth));
-        let mut fed = Fed {
-            series: Series::new(events.first().map_or(0, |(tick, ..)| *tick)),
-            deaths: Deaths::new(),
-            live: Vec::new(),
-            lifetimes: [0; 40],
-            mixed: self.mixed,
-        };
-        let mut events = events.into_iter().peekable();
-        let mut live = 0.0f64;
-        for tick in events.peek().map_or(0, |(tick, ..)| *tick)..end {
-            let mut reading = Reading::default();
-            while let Some((_, born, object)) = events.next_if(|(at, ..)| *at == tick) {
-                let bytes = object.bytes as f64 * f64::from(object.weight);
-                if born {
-                    live += bytes;
-                    reading.births += 1;
-                    reading.allocated_bytes += bytes as u64;
-                    if object.birth + object.life >= f64::from(end) {
-                        fed.live.push(LiveObject {
-                            birth: tick,
-                            weight: object.weight,
-                            bytes: object.bytes,
-                        });
-                    }
-                } else {
-                    live -= bytes;
-                    fed.deaths.record(object.birth as u32, tick);
-                    let octave = 64 - (object.life as u64).leading_zeros() as usize;
-                    fed.lifetimes[octave.min(39)] += 1;
-                }
-            }
-            reading.live_bytes = live.max(0.0) as u64;
-            fed.series.push(tick, &reading);
+        let first = events.first().map_or(0, |(tick, ..)| *tick);
+        Feeder {
+            events: events.into_iter().peekable(),
+            alive: Vec::new(),
+            live_bytes: 0.0,
+            next: first,
+            fed: Fed {
+                series: Series::new(first),
+                deaths: Deaths::new(),
+                live: Vec::new(),
+                lifetimes: [0; 40],
+                mixed: self.mixed,
+            },
         }
-        fed.deaths.advance(end);
-        fed
+    }
+}
+
+/// A tick, whether something is born, and what is or dies.
+type Event<'a> = (u32, bool, &'a Object);
+
+/// Feeds one site as time goes by.
+pub(crate) struct Feeder<'a> {
+    events: std::iter::Peekable<std::vec::IntoIter<Event<'a>>>,
+    alive: Vec<&'a Object>,
+    live_bytes: f64,
+    next: u32,
+    pub(crate) fed: Fed,
+}
+
+impl<'a> Feeder<'a> {
+    /// Feeds all ticks before `end`.
+    pub(crate) fn advance(&mut self, end: u32) {
+        for tick in self.next..end {
+            let mut reading = Reading::default();
+            while let Some((_, born, object)) = self.events.next_if(|(at, ..)| *at == tick) {
+                self.happens(tick, born, object, &mut reading);
+            }
+            reading.live_bytes = self.live_bytes.max(0.0) as u64;
+            self.fed.series.push(tick, &reading);
+        }
+        self.next = self.next.max(end);
+        self.fed.deaths.advance(end);
+        self.fed.live.clear();
+        self.fed
+            .live
+            .extend(self.alive.iter().map(|object| LiveObject {
+                birth: object.birth as u32,
+                weight: object.weight,
+                bytes: object.bytes,
+            }));
+    }
+
+    fn happens(&mut self, tick: u32, born: bool, object: &'a Object, reading: &mut Reading) {
+        let bytes = object.bytes as f64 * f64::from(object.weight);
+        if born {
+            self.live_bytes += bytes;
+            reading.births += 1;
+            reading.allocated_bytes += bytes as u64;
+            self.alive.push(object);
+        } else {
+            self.live_bytes -= bytes;
+            let same = |one: &&Object| std::ptr::eq(*one, object);
+            let at = self.alive.iter().rposition(same).expect("born before");
+            self.alive.swap_remove(at);
+            self.fed.deaths.record(object.birth as u32, tick);
+            let octave = 64 - (object.life as u64).leading_zeros() as usize;
+            self.fed.lifetimes[octave.min(39)] += 1;
+        }
     }
 }
 

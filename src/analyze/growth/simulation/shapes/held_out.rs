@@ -222,7 +222,7 @@ pub(crate) const HELD_OUT: &[Shape] = &[
             pure(w, 7.0);
         }
     }),
-    hard("5 % among sessions of T/12", |w| {
+    leak("5 % among sessions of T/12", |w| {
         share(w, 3000.0 / w.t, 0.05, w.t / 12.0)
     }),
     leak("jobs that leak", |w| {

@@ -51,19 +51,23 @@ pub(crate) const SERVICES: &[Shape] = &[
         }
     }),
     // An outage backs the queue up and is over.
-    innocent_as("retry queue that drains", &[Cyclic, Stable, Plateaued], |w| {
-        let (from, to, drained) = (0.55 * w.t, 0.7 * w.t, 0.8 * w.t);
-        w.stream(
-            (0.0, w.t),
-            |_| 2.0,
-            SMALL,
-            move |w, birth| {
-                let waits = (from..to).contains(&birth);
-                let served = to + (birth - from) / (to - from) * (drained - to);
-                w.exponential(w.t / 150.0) + if waits { served - birth } else { 0.0 }
-            },
-        );
-    }),
+    innocent_as(
+        "retry queue that drains",
+        &[Cyclic, Stable, Plateaued],
+        |w| {
+            let (from, to, drained) = (0.55 * w.t, 0.7 * w.t, 0.8 * w.t);
+            w.stream(
+                (0.0, w.t),
+                |_| 2.0,
+                SMALL,
+                move |w, birth| {
+                    let waits = (from..to).contains(&birth);
+                    let served = to + (birth - from) / (to - from) * (drained - to);
+                    w.exponential(w.t / 150.0) + if waits { served - birth } else { 0.0 }
+                },
+            );
+        },
+    ),
     // One table, doubled by realloc until it holds all keys.
     innocent_as("table full at 0.35 T", &[Plateaued, Stable], |w| {
         vector(w, 0.0, 0.35, 150.0)
@@ -148,7 +152,12 @@ pub(crate) const SERVICES: &[Shape] = &[
         w.stream((0.0, w.t), load, SMALL, |w, _| w.exponential(w.t / 60.0));
         let load = daily(w, 4.0, 0.8);
         let t = w.t;
-        w.stream((0.0, t), |tick| 60.0 / t * load(tick), SMALL, |_, _| FOREVER);
+        w.stream(
+            (0.0, t),
+            |tick| 60.0 / t * load(tick),
+            SMALL,
+            |_, _| FOREVER,
+        );
     }),
     leak_as("one cycle of pointers, 20 sites", &[Leaking], |w| {
         for site in 0..20 {
