@@ -9,6 +9,11 @@ use crate::process;
 use crate::process::own_cpu;
 use crate::snapshot::{self, PerProcess, evidence, history};
 
+#[cfg(feature = "server")]
+mod moments;
+#[cfg(feature = "server")]
+pub(crate) mod timeline;
+
 static RUNNING: PerProcess<Mutex<bool>> = PerProcess::new();
 
 /// Starts watching growth in a thread of its own, for as long as the process lives.
@@ -59,12 +64,22 @@ pub(crate) fn is_running() -> bool {
 fn run() {
     snapshot::muted(|| {
         loop {
-            history::note_now();
+            note();
             #[cfg(feature = "server")]
             own_cpu::charge();
             std::thread::sleep(Duration::from_nanos(evidence::until_next_tick_ns()));
         }
     });
+}
+
+fn note() {
+    let readings = evidence::readings();
+    let now = evidence::tick_now();
+    #[cfg(feature = "server")]
+    let bytes = timeline::note(now, &readings);
+    #[cfg(not(feature = "server"))]
+    let bytes = 0;
+    history::note(now, &readings, bytes);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

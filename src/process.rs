@@ -48,6 +48,11 @@ impl Process {
     pub(crate) fn read() -> Process {
         Process::default()
     }
+
+    #[cfg(feature = "server")]
+    pub(crate) fn resident_and_threads() -> (Option<u64>, Option<u64>) {
+        (None, None)
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -78,6 +83,17 @@ mod linux {
             }
             figures.open_fds = myself.fd_count().ok().map(|count| count as u64);
             figures
+        }
+
+        /// Physical memory and threads: what one small file tells.
+        #[cfg(feature = "server")]
+        pub(crate) fn resident_and_threads() -> (Option<u64>, Option<u64>) {
+            let stat = process::Process::myself().and_then(|myself| myself.stat());
+            let Ok(stat) = stat else {
+                return (None, None);
+            };
+            let resident = stat.rss * procfs::page_size();
+            (Some(resident), u64::try_from(stat.num_threads).ok())
         }
 
         fn fill_from(&mut self, stat: &Stat, units: &Units) {

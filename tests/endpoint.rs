@@ -69,10 +69,13 @@ fn a_token_is_asked_for_and_must_be_right() {
         ("Authorization: Basic s3cret\r\n", 401),
         ("Authorization: Bearer s3cret\r\n", 200),
     ] {
-        for target in ["/", "/metrics", HEAP, "/heap/top"] {
+        for target in ["/metrics", HEAP, "/heap/top", "/heap/history"] {
             let response = ask(server.local_addr(), &request("GET", target, headers));
             assert_eq!(response.status(), status, "{target} {headers}");
         }
+        // The page has nothing of the process in it: it asks for the token itself.
+        let page = ask(server.local_addr(), &request("GET", "/", headers));
+        assert_eq!(page.status(), 200, "{headers}");
     }
 }
 

@@ -49,6 +49,14 @@ impl By {
     ];
 }
 
+#[cfg(feature = "server")]
+impl By {
+    /// All choices, as they are spelt.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        By::ALL.iter().map(|(name, _)| *name)
+    }
+}
+
 impl Sort {
     const ALL: [(&'static str, Sort); 3] = [
         ("live", Sort::Live),

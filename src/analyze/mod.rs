@@ -6,7 +6,13 @@ mod caller;
 mod choice;
 mod diff;
 mod estimate;
+#[cfg(feature = "server")]
+pub(crate) mod figures;
 pub(crate) mod growth;
+#[cfg(feature = "server")]
+mod thinning;
+#[cfg(feature = "server")]
+pub(crate) mod timeline;
 mod top;
 mod verdicts;
 mod whole;
@@ -23,6 +29,8 @@ pub use choice::{By, Sort};
 pub use diff::{Change, Diff, MatchedBy};
 pub use estimate::Estimate;
 pub use growth::{Pattern, Verdict};
+#[cfg(feature = "server")]
+pub(crate) use thinning::thin;
 pub use top::{Amounts, Row, Top};
 pub use verdicts::{Growth, GrowthFrame, Limit, Memory, Report};
 pub(crate) use whole::{Carry, whole_sites};

@@ -37,6 +37,7 @@ pub struct Top<'s> {
     sort: Sort,
     limit: usize,
     width: usize,
+    frames: bool,
     /// Ordered by `sort`.
     groups: Vec<Group<'s>>,
 }
@@ -171,6 +172,7 @@ impl Snapshot {
             sort: Sort::Live,
             limit: DEFAULT_LIMIT,
             width: DEFAULT_WIDTH,
+            frames: true,
             groups: groups.into_values().collect(),
         };
         top.sort(Sort::Live)
@@ -212,6 +214,13 @@ impl<'s> Top<'s> {
         self.width
     }
 
+    /// Whether rows by site have their stacks with them, which they do unless told otherwise.
+    #[must_use]
+    pub fn frames(mut self, frames: bool) -> Self {
+        self.frames = frames;
+        self
+    }
+
     /// What a row stands for.
     pub fn by(&self) -> By {
         self.by
@@ -238,6 +247,14 @@ impl<'s> Top<'s> {
         let total = self.sum(&self.groups);
         let shown = self.groups.iter().take(self.shown());
         shown.map(|group| self.row(group, &total)).collect()
+    }
+
+    /// The row of a site, whether it is shown or not; none where rows are not sites.
+    #[cfg(feature = "server")]
+    pub(crate) fn find(&self, id: u64) -> Option<Row<'s>> {
+        let mut groups = self.groups.iter();
+        let group = groups.find(|group| group.key == Key::Site(id))?;
+        Some(self.row(group, &self.sum(&self.groups)))
     }
 
     fn shown(&self) -> usize {
@@ -307,8 +324,10 @@ impl<'s> Top<'s> {
         }
         if self.by == By::Site {
             row.id = Some(first.id);
-            let stack = first.stack.iter().map(|&place| self.snapshot.frames(place));
-            row.frames = stack.flat_map(visible).collect();
+            if self.frames {
+                let stack = first.stack.iter().map(|&place| self.snapshot.frames(place));
+                row.frames = stack.flat_map(visible).collect();
+            }
             row.truncated = first.truncated;
         }
         if self.by != By::Crate {

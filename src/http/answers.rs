@@ -7,7 +7,7 @@ use hyper::header;
 use super::reply::SVG;
 use super::reply::{JSON, PROTOBUF_GZIP, Reply, TEXT};
 use super::routes::{Format, ProfileQuery, TopQuery};
-use super::snapshot_routes::{DiffFormat, DiffQuery, FlamegraphQuery};
+use super::snapshot_routes::{DiffFormat, DiffQuery, FlamegraphQuery, Moment};
 use crate::Error;
 use crate::report::{Diff, SampleType, Sort};
 use crate::snapshot::Snapshot;
@@ -18,9 +18,10 @@ pub(super) fn top(snapshot: &Snapshot, query: TopQuery) -> Reply {
         by,
         sort,
         rows,
+        frames,
         format,
     } = query;
-    let top = snapshot.top(by).sort(sort).limit(rows);
+    let top = snapshot.top(by).sort(sort).limit(rows).frames(frames);
     match format {
         Format::Text => Reply::ok(TEXT, top.to_string()),
         Format::Json => Reply::ok(JSON, top.to_json()),
@@ -68,6 +69,7 @@ pub(super) fn diff(
     later: &Snapshot,
     query: &DiffQuery,
 ) -> Result<Reply, Reply> {
+    check_span(earlier, later, query)?;
     let diff = earlier.diff(later).by(query.by).limit(query.rows);
     match query.format {
         DiffFormat::Text => Ok(Reply::ok(TEXT, diff.to_string())),
@@ -80,6 +82,27 @@ pub(super) fn diff(
         DiffFormat::Folded => Ok(Reply::ok(TEXT, diff.folded())),
         DiffFormat::Svg => diff_svg(&diff),
     }
+}
+
+/// Two times of the past must mean two moments, in their order.
+fn check_span(earlier: &Snapshot, later: &Snapshot, query: &DiffQuery) -> Result<(), Reply> {
+    let past = |moment: &Moment| matches!(moment, Moment::At { .. });
+    if !past(&query.from) && !past(&query.to) {
+        return Ok(());
+    }
+    let (from, to) = (earlier.info.watched_seconds, later.info.watched_seconds);
+    if from == to && past(&query.from) {
+        let line = format!(
+            "the history knows one moment only in that span, at {from:.1} s: ask for a longer one; \
+             /heap/history lists its moments_seconds"
+        );
+        return Err(Reply::error(StatusCode::NOT_FOUND, line));
+    }
+    if from > to {
+        let line = format!("from is at {from:.1} s, after to at {to:.1} s: exchange them");
+        return Err(Reply::error(StatusCode::BAD_REQUEST, line));
+    }
+    Ok(())
 }
 
 /// The flame graph that was asked for.

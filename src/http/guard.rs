@@ -40,16 +40,18 @@ impl Policy {
         }
     }
 
-    /// Refuses a request that is not from whom it should be, or not for us.
+    /// Refuses a request that is not from whom it should be. [`check_host`](Self::check_host) comes
+    /// before, for all requests.
     pub(super) fn admit(&self, request: &Request<'_>) -> Result<(), Reply> {
-        self.check_host(request)?;
         self.check_token(request.headers)?;
         self.check_origin(request)
     }
 
+    /// Refuses a request that is not for us.
+    ///
     /// A web page elsewhere can have its own name resolve to this machine and would then be read
     /// as if it were ours; but it cannot choose the `Host` that the browser sends.
-    fn check_host(&self, request: &Request<'_>) -> Result<(), Reply> {
+    pub(super) fn check_host(&self, request: &Request<'_>) -> Result<(), Reply> {
         // A target in absolute form overrides the header; HTTP/2 has only the former.
         let target = request.uri.authority().map(|authority| authority.as_str());
         let host = single(request.headers, &header::HOST)?;

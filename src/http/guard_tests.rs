@@ -76,7 +76,7 @@ fn a_host_that_is_missing_doubled_or_contradicted_is_refused() {
 #[test]
 fn with_a_token_every_page_asks_for_it() {
     for target in [
-        "/",
+        "/heap/history",
         "/metrics",
         "/debug/pprof/heap",
         "/heap/top",

@@ -7,7 +7,9 @@
 mod answers;
 mod connections;
 mod guard;
+mod history;
 mod listen;
+mod page;
 mod query;
 mod reply;
 #[cfg(feature = "axum")]

@@ -9,6 +9,8 @@ use hyper::header::{self, HeaderMap};
 use hyper::{Method, StatusCode, Uri};
 
 use super::guard::Policy;
+use super::history::{HistoryQuery, history, history_by, interval, one_site};
+use super::page;
 use super::query::Query;
 use super::reply::{HTML, Reply};
 use super::snapshot_routes::{
@@ -51,6 +53,10 @@ pub(super) enum Answer {
     Metrics(Exposition),
     /// A table of a snapshot.
     Top(TopQuery),
+    /// What the history tells.
+    History(HistoryQuery),
+    /// Another interval.
+    Interval(u32),
     /// The verdicts on growth.
     Growth(Format),
     /// A profile of a snapshot, or of what changed between two.
@@ -76,6 +82,8 @@ pub(super) struct TopQuery {
     pub(super) by: By,
     pub(super) sort: Sort,
     pub(super) rows: usize,
+    /// Whether rows have their stacks with them, in JSON.
+    pub(super) frames: bool,
     pub(super) format: Format,
 }
 
@@ -118,13 +126,16 @@ impl fmt::Display for BadFormat {
 /// What can be asked for.
 #[derive(Debug, Clone, Copy)]
 enum Page {
-    Index,
     Metrics,
     Profiles,
     Heap,
     Allocs,
     Top,
     Growth,
+    History,
+    HistoryBy,
+    Site,
+    Interval,
     Snapshots,
     Diff,
     Flamegraph,
@@ -133,13 +144,16 @@ enum Page {
 impl Page {
     fn at(path: &str) -> Option<Page> {
         Some(match path {
-            "/" => Page::Index,
             "/metrics" => Page::Metrics,
             "/debug/pprof/" => Page::Profiles,
             "/debug/pprof/heap" => Page::Heap,
             "/debug/pprof/allocs" => Page::Allocs,
             "/heap/top" => Page::Top,
             "/heap/growth" => Page::Growth,
+            "/heap/history" => Page::History,
+            "/heap/history/by" => Page::HistoryBy,
+            "/heap/site" => Page::Site,
+            "/heap/interval" => Page::Interval,
             "/heap/diff" => Page::Diff,
             "/heap/flamegraph" => Page::Flamegraph,
             _ if path == SNAPSHOTS || kept_name(path).is_some() => Page::Snapshots,
@@ -155,21 +169,24 @@ pub(super) fn route(request: &Request<'_>, policy: &Policy) -> Answer {
 
 fn try_route(request: &Request<'_>, policy: &Policy) -> Result<Answer, Reply> {
     check_size(request)?;
+    policy.check_host(request)?;
+    if let Some(reply) = page::serve(request) {
+        return reply.map(Answer::Reply);
+    }
     policy.admit(request)?;
     let page = Page::at(request.uri.path()).ok_or_else(|| {
         Reply::error(StatusCode::NOT_FOUND, "no such page; / lists what there is")
     })?;
-    let reads_only = !matches!(page, Page::Snapshots);
+    let reads_only = !matches!(page, Page::Snapshots | Page::Interval);
     if reads_only && !matches!(*request.method, Method::GET | Method::HEAD) {
-        let line = "this page can only be read, with GET or HEAD";
-        return Err(
-            Reply::error(StatusCode::METHOD_NOT_ALLOWED, line).with(header::ALLOW, "GET, HEAD")
-        );
+        return Err(only_read());
     }
     let query = request.uri.query();
     match page {
-        Page::Index => plain(query, INDEX),
-        Page::Profiles => plain(query, PROFILES),
+        Page::Profiles => {
+            Query::parse(query, &[])?;
+            Ok(Answer::Reply(Reply::ok(HTML, PROFILES)))
+        }
         Page::Metrics => {
             Query::parse(query, &[])?;
             Ok(Answer::Metrics(accepted(request.headers)))
@@ -181,10 +198,20 @@ fn try_route(request: &Request<'_>, policy: &Policy) -> Result<Answer, Reply> {
             let query = Query::parse(query, &["format"])?;
             Ok(Answer::Growth(query.choice("format", Format::Text)?))
         }
+        Page::History => history(query),
+        Page::HistoryBy => history_by(query),
+        Page::Site => one_site(query),
+        Page::Interval => interval(request.method, query),
         Page::Diff => diff(query),
         Page::Flamegraph => flamegraph(query),
         Page::Snapshots => snapshots(request),
     }
+}
+
+/// The refusal of what would change something.
+pub(super) fn only_read() -> Reply {
+    let line = "this page can only be read, with GET or HEAD";
+    Reply::error(StatusCode::METHOD_NOT_ALLOWED, line).with(header::ALLOW, "GET, HEAD")
 }
 
 fn check_size(request: &Request<'_>) -> Result<(), Reply> {
@@ -211,11 +238,6 @@ fn check_size(request: &Request<'_>) -> Result<(), Reply> {
     Ok(())
 }
 
-fn plain(query: Option<&str>, page: &'static str) -> Result<Answer, Reply> {
-    Query::parse(query, &[])?;
-    Ok(Answer::Reply(Reply::ok(HTML, page)))
-}
-
 /// The form of metrics that all `Accept` headers together ask for.
 fn accepted(headers: &HeaderMap) -> Exposition {
     let values = headers.get_all(header::ACCEPT).iter();
@@ -240,16 +262,16 @@ fn profile(query: Option<&str>, allocs: bool) -> Result<Answer, Reply> {
 }
 
 fn top(query: Option<&str>) -> Result<Answer, Reply> {
-    let query = Query::parse(query, &["by", "sort", "n", "format"])?;
+    let query = Query::parse(query, &["by", "sort", "n", "frames", "format"])?;
     Ok(Answer::Top(TopQuery {
         by: query.choice("by", By::Site)?,
         sort: query.choice("sort", Sort::Live)?,
         rows: query.number("n", 1..=MAX_ROWS)?.unwrap_or(DEFAULT_ROWS) as usize,
+        frames: query.flag("frames", true)?,
         format: query.choice("format", Format::Text)?,
     }))
 }
 
-const INDEX: &str = include_str!("index.html");
 const PROFILES: &str = include_str!("profiles.html");
 
 #[cfg(test)]

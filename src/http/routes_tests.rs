@@ -66,13 +66,27 @@ fn what_is_asked_wrongly_is_refused_and_told_what_is_right() {
         ("/heap/top?format=xml", 400, "text, json"),
         ("/heap/growth?format=xml", 400, "text, json"),
         ("/heap/growth?n=5", 400, "there are format"),
+        ("/heap/history?since=soon", 400, "since is \"soon\""),
+        ("/heap/history?since=NaN", 400, "a number of seconds"),
+        ("/heap/history?n=5", 400, "there are since"),
+        ("/heap/history/by?n=0", 400, "from 1 to 50"),
+        ("/heap/history/by?n=51", 400, "from 1 to 50"),
+        ("/heap/history/", 404, "no such page"),
+        ("/heap/site", 400, "16 hex digits"),
+        ("/heap/site?id=12", 400, "16 hex digits"),
+        ("/heap/site?id=%2B123456789abcdef", 400, "16 hex digits"),
+        ("/heap/interval", 405, "POST /heap/interval?bytes=N"),
+        ("/page/", 404, "no such page"),
+        ("/page/0123456789abcdef/app.js", 404, "no such page"),
+        ("/page/../metrics", 404, "no such page"),
+        ("/heap/top?frames=no", 400, "must be 0 or 1"),
         ("/heap/top?n=0", 400, "from 1 to 10000"),
         ("/heap/top?n=10001", 400, "from 1 to 10000"),
         ("/heap/top?n=many", 400, "from 1 to 10000"),
         (
             "/heap/top?limit=5",
             400,
-            "\"limit\": there are by, sort, n, format",
+            "\"limit\": there are by, sort, n, frames, format",
         ),
         (
             "/heap/top?by=site&by=crate",
@@ -160,6 +174,7 @@ fn tables_are_what_was_asked_for() {
         by: By::Site,
         sort: Sort::Live,
         rows: 20,
+        frames: true,
         format: Format::Text,
     };
     for (target, expected) in [
@@ -188,9 +203,10 @@ fn tables_are_what_was_asked_for() {
             },
         ),
         (
-            "/heap/top?format=json",
+            "/heap/top?format=json&frames=0",
             TopQuery {
                 format: Format::Json,
+                frames: false,
                 ..plain
             },
         ),
@@ -200,6 +216,57 @@ fn tables_are_what_was_asked_for() {
             other => panic!("{target}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn the_history_is_what_was_asked_for() {
+    for (target, expected) in [
+        ("/heap/history", HistoryQuery::Figures { since: None }),
+        (
+            "/heap/history?since=90.5",
+            HistoryQuery::Figures { since: Some(90.5) },
+        ),
+        ("/heap/history/by", HistoryQuery::Layers(8)),
+        ("/heap/history/by?n=50", HistoryQuery::Layers(50)),
+        ("/heap/site?id=00000000000000Ff", HistoryQuery::Site(0xff)),
+    ] {
+        match get(target).answer() {
+            Answer::History(query) => assert_eq!(query, expected, "{target}"),
+            other => panic!("{target}: {other:?}"),
+        }
+    }
+}
+
+/// The interval is changed by POST, by nobody elsewhere and by nobody without the token.
+#[test]
+fn the_interval_is_changed_by_who_may() {
+    for (target, status, said) in [
+        ("/heap/interval?bytes=0", 200, ""),
+        ("/heap/interval?bytes=4294967295", 200, ""),
+        (
+            "/heap/interval?bytes=4294967296",
+            400,
+            "from 0 to 4294967295",
+        ),
+        ("/heap/interval?bytes=-1", 400, "from 0 to"),
+        ("/heap/interval?bytes=64k", 400, "from 0 to"),
+        ("/heap/interval", 400, "bytes must say"),
+        ("/heap/interval?n=1", 400, "there are bytes"),
+    ] {
+        let (found, text) = get(target).method("POST").outcome();
+        assert_eq!(found, status, "{target}: {text}");
+        assert!(text.contains(said), "{target}: {text}");
+    }
+    let post = || get("/heap/interval?bytes=1").method("POST");
+    assert_eq!(post().header("origin", "http://evil.example").status(), 403);
+    assert_eq!(post().token("secret").status(), 401);
+    let reply = get("/heap/interval").method("DELETE").reply();
+    assert_eq!(reply.status, 405);
+    assert!(
+        reply
+            .headers
+            .contains(&(header::ALLOW, "POST".parse().unwrap()))
+    );
 }
 
 #[test]

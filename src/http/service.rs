@@ -16,6 +16,7 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 use super::answers;
 use super::connections::Slot;
 use super::guard::Policy;
+use super::history::{self, HistoryQuery};
 use super::reply::Reply;
 use super::routes::{Answer, MAX_BODY, ProfileQuery, Request, route};
 use super::store::Store;
@@ -118,6 +119,8 @@ impl Service {
             Answer::Metrics(_)
             | Answer::Top(_)
             | Answer::Growth(_)
+            | Answer::History(_)
+            | Answer::Interval(_)
             | Answer::Snapshots(_)
             | Answer::Diff(_)
             | Answer::Flamegraph(_) => (0, answer),
@@ -145,6 +148,16 @@ impl Service {
                 on_lane(&self.reports, top).await
             }
             Answer::Growth(format) => on_lane(&self.reports, move || answers::growth(format)).await,
+            Answer::History(query) => {
+                let source = Arc::clone(&self.source);
+                let work = move || history::answer(query, || take(&source));
+                // Figures take no snapshot: they are not to wait behind a report.
+                if matches!(query, HistoryQuery::Figures { .. }) {
+                    return work();
+                }
+                on_lane(&self.reports, work).await
+            }
+            Answer::Interval(bytes) => Ok(history::set_interval(bytes)),
             Answer::Profile(query) => self.profile(query).await,
             Answer::Snapshots(query) => {
                 let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));

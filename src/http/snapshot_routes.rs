@@ -68,11 +68,15 @@ impl FromStr for Name {
     }
 }
 
-/// A kept snapshot, or one of this moment.
+/// A kept snapshot, one of this moment, or the history's nearest to a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Moment {
     Now,
     Kept(Name),
+    /// Since the first allocation of the process; back from now if negative.
+    At {
+        millis: i64,
+    },
 }
 
 impl FromStr for Moment {
@@ -81,9 +85,24 @@ impl FromStr for Moment {
     fn from_str(text: &str) -> Result<Self, BadChoice> {
         match text {
             "now" => Ok(Moment::Now),
-            name => name.parse().map(Moment::Kept),
+            text => match text.strip_prefix('@') {
+                Some(seconds) => at(seconds),
+                None => text.parse().map(Moment::Kept),
+            },
         }
     }
+}
+
+fn at(text: &str) -> Result<Moment, BadChoice> {
+    let seconds = text.parse().ok().filter(|s: &f64| s.abs() < 1e12);
+    let seconds = seconds.ok_or_else(|| {
+        BadChoice(format!(
+            "@{text} is no time: @90.5 is 90.5 s after the process began, @-60 a minute ago"
+        ))
+    })?;
+    Ok(Moment::At {
+        millis: (seconds * 1e3) as i64,
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +187,7 @@ fn wrong_method(words: &str, allowed: &'static str) -> Reply {
 pub(super) fn diff(query: Option<&str>) -> Result<Answer, Reply> {
     let query = Query::parse(query, &["from", "to", "by", "n", "format"])?;
     let from = query.text("from").ok_or_else(|| {
-        bad("from must name a kept snapshot, such as from=start; POST /heap/snapshots keeps one")
+        bad("from must name a kept snapshot, such as from=start (POST /heap/snapshots keeps one), or a time, such as from=@-60")
     })?;
     Ok(Answer::Diff(DiffQuery {
         from: from.parse().map_err(bad)?,
@@ -246,6 +265,10 @@ mod tests {
             ("GET", "/heap/diff", 400, "from must name a kept snapshot"),
             ("GET", "/heap/diff?from=a%20b", 400, "1 to 64"),
             ("GET", "/heap/diff?from=a&to=", 400, "1 to 64"),
+            ("GET", "/heap/diff?from=@", 400, "@ is no time"),
+            ("GET", "/heap/diff?from=@soon", 400, "@-60 a minute ago"),
+            ("GET", "/heap/diff?from=@1&to=@NaN", 400, "is no time"),
+            ("GET", "/heap/diff?from=@1e300", 400, "is no time"),
             (
                 "GET",
                 "/heap/diff?from=a&by=module",
@@ -328,6 +351,13 @@ mod tests {
                 }
             ),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn times_of_the_past_are_understood() {
+        for (text, millis) in [("@90.5", 90_500), ("@-60", -60_000), ("@0", 0)] {
+            assert_eq!(text.parse::<Moment>().unwrap(), Moment::At { millis });
         }
     }
 

@@ -12,6 +12,7 @@ use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 
 use super::answers::failure;
+use super::history::snapshot_at;
 use super::reply::{JSON, PROTOBUF_GZIP, Reply};
 use super::snapshot_routes::{Moment, Name, SNAPSHOTS, SnapshotsQuery};
 use crate::report::{By, Estimate};
@@ -70,6 +71,7 @@ impl Store {
             SnapshotsQuery::Fetch(moment) => {
                 let file = match moment {
                     Moment::Now => written(&take()?)?.into(),
+                    Moment::At { millis } => written(&snapshot_at(millis as f64 / 1e3)?)?.into(),
                     Moment::Kept(name) => self.file(&name)?,
                 };
                 let attachment = "attachment; filename=\"snapshot.heap\"";
@@ -92,6 +94,7 @@ impl Store {
     ) -> Result<Snapshot, Reply> {
         match moment {
             Moment::Now => take(),
+            Moment::At { millis } => snapshot_at(*millis as f64 / 1e3),
             Moment::Kept(name) => {
                 Snapshot::read(&self.file(name)?[..]).map_err(|error| failure(&error))
             }

@@ -132,7 +132,7 @@ impl FrameBudget {
 
 /// A [`Row`].
 #[derive(Serialize)]
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     id: Option<String>,
     #[serde(rename = "type")]
     allocated_type: Option<&'a str>,
@@ -152,7 +152,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(row: &'a Row<'_>, frames: &mut FrameBudget) -> Self {
+    pub(crate) fn of(row: &'a Row<'_>, frames: &mut FrameBudget) -> Self {
         Line {
             id: row.id.map(|id| format!("{id:016x}")),
             allocated_type: row.allocated_type.as_deref(),

@@ -7,6 +7,8 @@ mod file;
 mod flamegraph;
 mod folded;
 mod growth;
+#[cfg(feature = "server")]
+pub(crate) mod history;
 mod json;
 pub(crate) mod number;
 pub(crate) mod pprof;

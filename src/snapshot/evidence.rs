@@ -1,6 +1,10 @@
 //! What the history and the verdicts on growth need beyond a snapshot's counters.
 
+#[cfg(feature = "server")]
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(feature = "server")]
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::Error;
 use crate::record::live::LiveSample;
@@ -11,7 +15,9 @@ pub(crate) use crate::record::deaths::{Cell, Deaths, shift_for};
 
 use super::hash::NumberMap;
 use super::watched::{SiteWatch, Watched};
-use super::{PerProcess, history};
+#[cfg(feature = "server")]
+use super::{AGE_BUCKETS, Facts, Info, Site, Snapshot};
+use super::{PerProcess, Totals, history, take};
 
 /// What the history takes, so that every snapshot states it with the tables.
 static HISTORY_BYTES: PerProcess<AtomicUsize> = PerProcess::new();
@@ -29,14 +35,39 @@ impl SiteKey {
 }
 
 /// A site's counters at one tick.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Past {
     pub(crate) site: SiteKey,
-    pub(crate) live_bytes: f64,
     /// Samples taken since the start.
     pub(crate) samples: u64,
-    /// Bytes allocated since the start.
-    pub(crate) allocated_bytes: f64,
+    /// Allocated since the start.
+    pub(crate) allocated: Totals,
+    /// Freed since the start.
+    pub(crate) freed: Totals,
+}
+
+impl Past {
+    /// A site at a time when it was not there.
+    pub(crate) fn nothing(site: SiteKey) -> Past {
+        Past {
+            site,
+            samples: 0,
+            allocated: Totals::default(),
+            freed: Totals::default(),
+        }
+    }
+
+    /// Allocated and not yet freed. Both sums are rounded in the same way and only grow, so none of
+    /// this is negative.
+    pub(crate) fn live(&self) -> Totals {
+        let (born, died) = (&self.allocated, &self.freed);
+        Totals {
+            objects: born.objects - died.objects,
+            bytes: born.bytes - died.bytes,
+            objects_variance: born.objects_variance - died.objects_variance,
+            bytes_variance: born.bytes_variance - died.bytes_variance,
+        }
+    }
 }
 
 /// A sampled object that is alive.
@@ -58,14 +89,59 @@ impl LiveObject {
 }
 
 /// All sites' counters now.
-pub(crate) fn readings() -> Vec<Reading> {
-    let read = |(id, site): &(SiteId, sites::Site)| Reading {
+pub(crate) fn readings() -> Vec<Past> {
+    let read = |(id, site): &(SiteId, sites::Site)| Past {
         site: SiteKey(*id),
-        live_bytes: site.allocated.without(&site.freed).bytes(),
         samples: site.samples,
-        allocated_bytes: site.allocated.bytes(),
+        allocated: take::totals(&site.allocated),
+        freed: take::totals(&site.freed),
     };
     sites::read().iter().map(read).collect()
+}
+
+/// A snapshot, and what names each of its sites in their order.
+#[cfg(feature = "server")]
+pub(crate) fn with_keys() -> Result<(Snapshot, Vec<SiteKey>), Error> {
+    super::check_installed()?;
+    let (snapshot, ids) = super::muted(take::take_with_ids);
+    Ok((snapshot, ids.into_iter().map(SiteKey).collect()))
+}
+
+/// The snapshot as it would have been taken when its sites' counters were those of `past`. What
+/// only the present knows is left out: lifetimes, ages, what was dropped, the process's figures.
+#[cfg(feature = "server")]
+pub(crate) fn back_to(
+    now: &Snapshot,
+    keys: &[SiteKey],
+    at_seconds: f64,
+    past: &HashMap<SiteKey, Past>,
+) -> Snapshot {
+    let site = |(site, key): (&Site, &SiteKey)| {
+        let past = past.get(key).filter(|past| past.samples > 0)?;
+        Some(Site {
+            live: past.live(),
+            allocated: past.allocated,
+            freed: past.freed,
+            samples: past.samples,
+            lifetimes: [0; AGE_BUCKETS],
+            ages: [0; AGE_BUCKETS],
+            ..site.clone()
+        })
+    };
+    let sites: Vec<Site> = now.sites.iter().zip(keys).filter_map(site).collect();
+    let ago = Duration::from_secs_f64((now.info.watched_seconds - at_seconds).max(0.0));
+    Snapshot {
+        info: Info {
+            taken: now.info.taken.checked_sub(ago).unwrap_or(UNIX_EPOCH),
+            watched_seconds: at_seconds,
+            samples: sites.iter().map(|site| site.samples).sum(),
+            process: Facts::default(),
+            ..now.info.clone()
+        },
+        sites,
+        watched: None,
+        ..now.clone()
+    }
 }
 
 /// What is known beyond the counters of these sites, whose samples that are alive are given; none
@@ -128,6 +204,27 @@ pub(crate) fn tick_now() -> u32 {
 pub(crate) fn until_next_tick_ns() -> u64 {
     let tick = settings::tick_ns();
     tick - clock::now_ns() % tick
+}
+
+/// Seconds since the profile began, as [`Info::watched_seconds`](super::Info) counts them.
+#[cfg(feature = "server")]
+pub(crate) fn watched_seconds() -> f64 {
+    take::watched_seconds(clock::now_ns())
+}
+
+/// When a tick began, in seconds since the profile did.
+#[cfg(feature = "server")]
+pub(crate) fn seconds_of_tick(tick: u32) -> f64 {
+    take::watched_seconds(u64::from(tick).saturating_mul(settings::tick_ns()))
+}
+
+/// The interval now, and the largest that was in force.
+#[cfg(feature = "server")]
+pub(crate) fn intervals() -> (u64, u64) {
+    (
+        settings::interval().into(),
+        settings::largest_interval().into(),
+    )
 }
 
 /// Seconds in a tick.

@@ -43,13 +43,12 @@ pub(crate) fn begin() {
     HISTORY.get_or_init(Mutex::default);
 }
 
-/// Adds what the sites hold now.
-pub(crate) fn note_now() {
+/// Adds what the sites hold now at this tick. `more_bytes` is what else the watching thread keeps.
+pub(crate) fn note(tick: u32, readings: &[evidence::Past], more_bytes: usize) {
     if let Some(history) = HISTORY.get_or_init(Mutex::default) {
-        let readings = evidence::readings();
         let mut history = lock(history);
-        history.note(evidence::tick_now(), evidence::tick_seconds(), &readings);
-        evidence::set_history_bytes(history.bytes());
+        history.note(tick, evidence::tick_seconds(), readings);
+        evidence::set_history_bytes(history.bytes() + more_bytes);
     }
 }
 
@@ -79,7 +78,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl History {
-    fn note(&mut self, now: u32, tick_seconds: f64, readings: &[evidence::Reading]) {
+    fn note(&mut self, now: u32, tick_seconds: f64, readings: &[evidence::Past]) {
         if self.tick_seconds != tick_seconds {
             *self = History {
                 tick_seconds,
@@ -91,8 +90,9 @@ impl History {
         self.left_out = 0;
         for reading in readings {
             let known = self.sites.contains_key(&reading.site);
-            if !known && (reading.live_bytes <= 0.0 || !self.make_room()) {
-                self.left_out += usize::from(reading.live_bytes > 0.0);
+            let holds = reading.live().bytes > 0.0;
+            if !known && (!holds || !self.make_room()) {
+                self.left_out += usize::from(holds);
                 continue;
             }
             let site = self.sites.entry(reading.site).or_insert_with(|| {
@@ -101,7 +101,7 @@ impl History {
                     // What a site did before the history began is not part of it.
                     samples: if tick == 0 { reading.samples } else { 0 },
                     allocated_bytes: if tick == 0 {
-                        reading.allocated_bytes
+                        reading.allocated.bytes
                     } else {
                         0.0
                     },
@@ -143,17 +143,17 @@ impl History {
 }
 
 impl SiteHistory {
-    fn note(&mut self, tick: u32, reading: &evidence::Reading) {
+    fn note(&mut self, tick: u32, reading: &evidence::Past) {
         self.series.push(
             tick,
             &series::Reading {
-                live_bytes: reading.live_bytes as u64,
+                live_bytes: reading.live().bytes as u64,
                 births: reading.samples.saturating_sub(self.samples),
-                allocated_bytes: (reading.allocated_bytes - self.allocated_bytes).max(0.0) as u64,
+                allocated_bytes: (reading.allocated.bytes - self.allocated_bytes).max(0.0) as u64,
             },
         );
         self.samples = reading.samples;
-        self.allocated_bytes = reading.allocated_bytes;
+        self.allocated_bytes = reading.allocated.bytes;
     }
 }
 

@@ -172,7 +172,7 @@ fn info(now_ns: u64, samples: u64) -> Info {
         .collect();
     Info {
         taken: SystemTime::now(),
-        watched_seconds: (now_ns - fork::began_ns().min(now_ns)) as f64 / 1e9,
+        watched_seconds: watched_seconds(now_ns),
         interval_bytes: settings::interval().into(),
         largest_interval_bytes: settings::largest_interval().into(),
         samples,
@@ -184,6 +184,10 @@ fn info(now_ns: u64, samples: u64) -> Info {
         error_bars: true,
         process: Facts::read(),
     }
+}
+
+pub(super) fn watched_seconds(now_ns: u64) -> f64 {
+    (now_ns - fork::began_ns().min(now_ns)) as f64 / 1e9
 }
 
 /// What limits the snapshot, in sentences.

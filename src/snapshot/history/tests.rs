@@ -1,12 +1,17 @@
 use super::*;
+use crate::snapshot::Totals;
 
-fn readings(sites: usize, live_bytes: f64, samples: u64) -> Vec<evidence::Reading> {
+fn readings(sites: usize, live_bytes: f64, samples: u64) -> Vec<evidence::Past> {
+    let totals = |bytes| Totals {
+        bytes,
+        ..Totals::default()
+    };
     (0..sites)
-        .map(|site| evidence::Reading {
+        .map(|site| evidence::Past {
             site: SiteKey::of(site as u32),
-            live_bytes,
             samples,
-            allocated_bytes: samples as f64 * 1e3,
+            allocated: totals(samples as f64 * 1e3 + live_bytes),
+            freed: totals(samples as f64 * 1e3),
         })
         .collect()
 }
@@ -33,7 +38,7 @@ fn sites_are_bounded_and_the_empty_make_room() {
     let mut next = readings(MAX_SITES + 10, 1e6, 2);
     next[..100]
         .iter_mut()
-        .for_each(|site| site.live_bytes = 0.0);
+        .for_each(|site| site.allocated = site.freed);
     history.note(1, 5.0, &next);
     history.note(2, 5.0, &next);
     assert_eq!(

@@ -1,0 +1,261 @@
+// Who holds memory: a table that can be grouped, ordered and searched, whose rows open.
+
+import { json, query } from "./api.js";
+import { byId, el } from "./dom.js";
+import { bytesError, clock, count, plural, rate } from "./format.js";
+import { showSite } from "./site.js";
+
+/// Rows on a page, and those that are asked for without being told to look for more.
+const PAGE = 20;
+const FEW = 200;
+const ALL = 10_000;
+
+const estimate = (name) => (row) => row[name].estimate;
+
+/// What can be ordered by: column, the row's value, and whether the endpoint orders so, too.
+const ORDERS = {
+  live: { of: estimate("live_bytes"), server: "live" },
+  growth: { of: (row) => row.growth_bytes_per_second?.estimate ?? -Infinity, server: "growth" },
+  objects: { of: estimate("live_objects") },
+  allocated: { of: estimate("allocated_bytes"), server: "allocated" },
+  name: { of: (row) => title(row).toLowerCase(), up: true },
+};
+
+const title = (row) => row.function ?? row.task ?? row.type ?? row.crate;
+const place = (row) => row.location ?? (row.version ? `version ${row.version}` : "");
+
+export class Table {
+  constructor() {
+    this.rows = [];
+    this.order = "live";
+    this.up = false;
+    this.page = 0;
+    this.open = undefined;
+    this.verdicts = new Map();
+    byId("by").addEventListener("change", () => this.regroup());
+    byId("search").addEventListener("input", () => this.search());
+    byId("more-rows").addEventListener("click", () => this.loadAll());
+    byId("previous").addEventListener("click", () => this.turn(-1));
+    byId("next").addEventListener("click", () => this.turn(1));
+    for (const button of document.querySelectorAll("[data-order]")) {
+      button.addEventListener("click", () => this.sort(button.dataset.order));
+    }
+    this.headers();
+  }
+
+  get by() {
+    return byId("by").value;
+  }
+
+  /// Asks for the rows again: as many as were there before.
+  async refresh() {
+    const { by, whole } = this;
+    const sort = ORDERS[this.order].server ?? "live";
+    const answer = await json(query("heap/top", { by, sort, n: whole ? ALL : FEW, frames: 0, format: "json" }));
+    // Another grouping may have been chosen meanwhile.
+    if (by !== this.by) return;
+    this.show(answer);
+  }
+
+  show(answer) {
+    this.answer = answer;
+    this.rows = answer.rows;
+    for (const row of this.rows) row.text = `${title(row)} ${place(row)} ${row.own_function ?? ""} ${row.own_location ?? ""} ${row.crate ?? ""} ${row.type ?? ""} ${row.task ?? ""}`.toLowerCase();
+    this.render();
+  }
+
+  setVerdicts(growth) {
+    this.verdicts = new Map(growth.verdicts.map((one) => [one.site, one]));
+    this.render();
+  }
+
+  async regroup() {
+    this.page = 0;
+    this.open = undefined;
+    this.whole = false;
+    await this.attempt(() => this.refresh());
+    if (byId("search").value) await this.search();
+  }
+
+  async loadAll() {
+    this.whole = true;
+    await this.attempt(() => this.refresh());
+  }
+
+  /// Looks through all rows, which are asked for if they are not here.
+  async search() {
+    this.page = 0;
+    if (byId("search").value && this.answer?.hidden_rows > 0 && !this.whole) await this.loadAll();
+    this.render();
+  }
+
+  async sort(order) {
+    this.up = this.order === order ? !this.up : Boolean(ORDERS[order].up);
+    this.order = order;
+    this.page = 0;
+    this.headers();
+    this.render();
+    if (this.answer?.hidden_rows > 0 && !this.whole) await this.attempt(() => this.refresh());
+  }
+
+  headers() {
+    const direction = this.up ? "ascending" : "descending";
+    for (const column of document.querySelectorAll("#top thead th")) {
+      const buttons = [...column.querySelectorAll("[data-order]")];
+      for (const button of buttons) button.dataset.direction = button.dataset.order === this.order ? direction : "none";
+      if (buttons.length) column.setAttribute("aria-sort", buttons.some((one) => one.dataset.order === this.order) ? direction : "none");
+    }
+  }
+
+  turn(pages) {
+    this.page += pages;
+    this.render();
+  }
+
+  async attempt(work) {
+    const status = byId("table-status");
+    status.classList.remove("wrong");
+    try {
+      await work();
+    } catch (error) {
+      status.textContent = error.message;
+      status.classList.add("wrong");
+    }
+  }
+
+  /// Shows a site by its id, whatever was chosen before.
+  async reveal(id) {
+    byId("by").value = "site";
+    byId("search").value = "";
+    Object.assign(this, { order: "live", up: false, open: id });
+    this.headers();
+    await this.attempt(() => this.refresh());
+    const found = () => this.found().findIndex((row) => row.id === id);
+    if (found() < 0) await this.loadAll();
+    this.page = Math.max(0, Math.floor(found() / PAGE));
+    this.render();
+    byId("rows").querySelector("[aria-expanded=true]")?.focus();
+    byId("rows").querySelector(".open")?.scrollIntoView({ block: "center" });
+  }
+
+  /// The rows that match, in their order.
+  found() {
+    const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const matches = words.length ? this.rows.filter((row) => words.every((word) => row.text.includes(word))) : [...this.rows];
+    const { of } = ORDERS[this.order];
+    const sign = this.up ? 1 : -1;
+    return matches.sort((a, b) => {
+      const [x, y] = [of(a), of(b)];
+      return x < y ? -sign : x > y ? sign : 0;
+    });
+  }
+
+  render() {
+    if (!this.answer) return;
+    const found = this.found();
+    const pages = Math.max(1, Math.ceil(found.length / PAGE));
+    this.page = Math.min(Math.max(0, this.page), pages - 1);
+    const shown = found.slice(this.page * PAGE, (this.page + 1) * PAGE);
+    const keys = shown.map((row) => this.key(row));
+    const opened = byId("rows").querySelector(".detail");
+    const most = Math.max(1, ...this.rows.map((row) => row.live_bytes.high));
+    const focused = document.activeElement?.closest?.("[data-key]")?.dataset.key;
+    const lines = shown.flatMap((row, index) => {
+      const line = this.line(row, keys[index], most);
+      if (keys[index] !== this.open) return [line];
+      // What is being read stays.
+      const detail = opened?.dataset.of === this.open ? opened : this.detail(row);
+      return [line, detail];
+    });
+    byId("rows").replaceChildren(...lines);
+    if (focused) byId("rows").querySelector(`[data-key="${CSS.escape(focused)}"] button`)?.focus();
+    this.footer(found, pages);
+  }
+
+  footer(found, pages) {
+    const hidden = this.answer.hidden_rows;
+    const group = { site: "call site" }[this.by] ?? this.by;
+    const searched = byId("search").value;
+    const what = searched ? `${plural(found.length, "match").replace("matchs", "matches")} among ${plural(this.rows.length, group)}` : plural(this.rows.length + hidden, group);
+    byId("table-status").textContent = `${what}, as of ${clock(this.answer.taken_seconds)}`;
+    byId("more-rows").hidden = hidden === 0 || Boolean(this.whole);
+    byId("more-rows").textContent = `load the other ${hidden.toLocaleString("en")}`;
+    byId("page-number").textContent = `${this.page + 1} of ${pages}`;
+    byId("previous").disabled = this.page === 0;
+    byId("next").disabled = this.page >= pages - 1;
+    byId("pager").hidden = pages === 1;
+    const unseen = this.answer.unseen_bytes;
+    byId("unseen").textContent = unseen ? `A call site that is not listed holds less than ${bytesError({ estimate: unseen, low: unseen, high: unseen })}, with 95 % confidence. ` : "";
+    byId("notes").textContent = this.answer.notes.join(" ");
+  }
+
+  key(row) {
+    return row.id ?? `${row.crate ?? ""} ${title(row)}`;
+  }
+
+  line(row, key, most) {
+    const open = key === this.open;
+    const verdict = this.verdicts.get(row.id);
+    const alarms = verdict && (verdict.verdict === "leaking" || verdict.verdict === "growing");
+    const own = row.own_function && ` ← ${row.own_function}${row.own_location ? ` (${row.own_location})` : ""}`;
+    const growth = alarms ? verdict.rate_bytes_per_second : row.growth_bytes_per_second;
+    const sure = growth && (growth.low > 0 || growth.high < 0);
+    return el(
+      "tr",
+      { class: open ? "open" : undefined, "data-key": key },
+      el(
+        "th",
+        { scope: "row" },
+        el(
+          "span",
+          { class: "name-line" },
+          el("button", { type: "button", class: "opener", "aria-expanded": String(open), onclick: () => this.toggle(key) }, el("code", { title: title(row) }, title(row))),
+          alarms && el("span", { class: `chip ${verdict.verdict}` }, verdict.verdict),
+        ),
+        el("span", { class: "where", title: `${place(row)}${own || ""}` }, place(row), own),
+      ),
+      el("td", { class: "number" }, bytesError(row.live_bytes), sure && el("span", { class: "growth" }, rate(growth))),
+      el("td", { class: "share" }, errorBar(row.live_bytes, most)),
+      el("td", { class: "number wide" }, count(row.live_objects)),
+      el("td", { class: "number wide" }, bytesError(row.allocated_bytes)),
+    );
+  }
+
+  toggle(key) {
+    this.open = this.open === key ? undefined : key;
+    this.render();
+  }
+
+  detail(row) {
+    const cell = el("td", { colspan: 5 });
+    const line = el("tr", { class: "detail", "data-of": this.key(row) }, cell);
+    if (row.id) {
+      showSite(cell, row.id, this.verdicts.get(row.id));
+    } else {
+      const sites = row.sites ? plural(row.sites, "call site") : "its call sites";
+      const show = () => {
+        byId("by").value = "site";
+        byId("search").value = title(row);
+        this.regroup();
+      };
+      cell.append(
+        el("p", {}, `${bytesError(row.live_bytes)} live in ${count(row.live_objects)} objects, ${bytesError(row.allocated_bytes)} allocated since the start, at ${sites}.`),
+        el("button", { type: "button", onclick: show }, `Show ${sites}`),
+      );
+    }
+    return line;
+  }
+}
+
+/// A bar as long as the estimate, with a line over its 95 % interval.
+export function errorBar(value, most) {
+  const percent = (part) => `${Math.max(0, Math.min(100, (part / most) * 100)).toFixed(2)}%`;
+  const bar = el("span", { class: "bar", role: "img", "aria-label": `95 % interval ${bytesError(value)}` });
+  const fill = el("span", { class: "fill" });
+  fill.style.width = percent(value.estimate);
+  const whisker = el("span", { class: "whisker" });
+  whisker.style.left = percent(value.low);
+  whisker.style.width = percent(value.high - value.low);
+  bar.append(fill, whisker);
+  return bar;
+}

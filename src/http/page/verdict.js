@@ -1,0 +1,112 @@
+// The first thing seen: what the verdicts come to, in a sentence, with its evidence one click away.
+
+import { byId, el } from "./dom.js";
+import { bytesError, countError, duration, exactBytes, plural, rate, roughly } from "./format.js";
+import { frames } from "./site.js";
+
+const WORDS = { leaking: "leaking", growing: "growing" };
+
+/// Shows an answer of /heap/growth; `open(id)` shows a site.
+export function showGrowth(growth, open) {
+  const of = (verdict) => growth.verdicts.filter((one) => one.verdict === verdict);
+  const alarms = [...of("leaking"), ...of("growing")];
+  const [headline, detail] = alarms.length ? alarming(growth, of("leaking"), of("growing")) : calm(growth);
+  const level = of("leaking").length ? "leaking" : alarms.length ? "growing" : "calm";
+  byId("verdict").className = level;
+  set(byId("sentence"), headline);
+  set(byId("outlook"), detail);
+  const evidence = byId("evidence");
+  evidence.hidden = alarms.length === 0;
+  // Someone may be reading it: it is made anew only when it says something else.
+  const key = JSON.stringify(alarms);
+  if (evidence.dataset.key === key) return;
+  evidence.dataset.key = key;
+  const opened = new Set([...byId("alarms").querySelectorAll("details[open]")].map((one) => one.dataset.site));
+  byId("alarms").replaceChildren(...alarms.map((one) => alarm(one, open, opened.has(one.site))));
+}
+
+function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function alarming(growth, leaking, growing) {
+  const parts = [];
+  for (const [word, all] of [["leaking", leaking], ["growing", growing]]) {
+    if (!all.length) continue;
+    const verb = all.length === 1 ? "is" : "are";
+    const subject = parts.length ? `${all.length} more ${verb}` : `${plural(all.length, "call site")} ${verb}`;
+    const names = all.slice(0, 2).map((one) => `${name(one)}, ${rate(one.rate_bytes_per_second)}`);
+    const more = all.length > 2 ? `; and ${all.length - 2} more` : "";
+    parts.push(`${subject} ${WORDS[word]}: ${names.join("; ")}${more}`);
+  }
+  return [`${parts.join(". ")}.`, [room(growth.memory), watched(growth)].filter(Boolean).join(" ")];
+}
+
+/// What to call the one to blame: what was spawned, the person's own code, or whoever it is.
+function name(growth) {
+  const plain = (path) => path.replace(/(::\{[a-z_]+#\d+\})+$/, "");
+  if (growth.task) return `tasks of ${plain(growth.task)}`;
+  return plain(growth.own_function ?? growth.function);
+}
+
+/// What is left under the limit, and for how long.
+function room(memory) {
+  if (!memory) return "";
+  const { resident_bytes: resident, limit_bytes: limit, left_bytes: free, seconds_to_limit: time } = memory;
+  if (!limit) return `${exactBytes(resident)} resident, without a memory limit.`;
+  const whose = memory.limit === "machine" ? "of the machine's memory" : `under the memory limit of ${exactBytes(limit)}`;
+  const left = `${exactBytes(resident)} resident, ${exactBytes(Math.max(0, free ?? limit - resident))} left ${whose}`;
+  if (!time || time.estimate === null) return `${left}.`;
+  const span = time.low !== null && time.high !== null ? ` (${duration(time.low)} to ${duration(time.high)})` : "";
+  return `${left}: ${roughly(time.estimate)}${span} at this rate.`;
+}
+
+function watched(growth) {
+  return `Watched for ${duration(growth.history_seconds)}.`;
+}
+
+/// Nothing alarms: what was watched, for how long, and what could not be seen yet.
+function calm(growth) {
+  const judged = growth.verdicts.filter((one) => one.verdict !== "too_early").length;
+  const watching = growth.history_seconds;
+  if (growth.interval_bytes === 0) return ["Sampling is off: nothing is watched.", "Set an interval below to begin."];
+  if (watching < growth.min_watch_seconds) {
+    const left = growth.min_watch_seconds - watching;
+    const known = plural(growth.verdicts.length, "call site");
+    return [
+      `Too early to tell: ${known} watched for ${duration(watching)}.`,
+      [`The first verdicts come in ${roughly(left)}.`, room(growth.memory)].join(" "),
+    ];
+  }
+  const least = growth.too_early_below_bytes_per_second;
+  const blind = least ? `A leak slower than ${rate({ estimate: least, low: least, high: least }).replace("+", "")} would not show yet.` : "";
+  return [
+    `Nothing leaks or grows: ${plural(judged, "call site")} judged, watched for ${duration(watching)}.`,
+    [room(growth.memory), blind].filter(Boolean).join(" "),
+  ];
+}
+
+function alarm(growth, open, isOpen) {
+  const place = growth.location ? ` (${growth.location})` : "";
+  const own = growth.own_function && el("p", { class: "own" }, "in ", el("code", {}, growth.own_function), growth.own_location ? ` (${growth.own_location})` : "");
+  const what = growth.task ? `Tasks of ${growth.task}. ` : growth.type ? `Of type ${growth.type}. ` : "";
+  const stacks = growth.sites > 1 ? ` At ${growth.sites} stacks together.` : "";
+  return el(
+    "li",
+    { class: growth.verdict },
+    el("p", { class: "head" }, el("span", { class: `chip ${growth.verdict}` }, growth.verdict), " ", el("code", {}, growth.function), place),
+    own,
+    el("p", { class: "numbers" }, `${rate(growth.rate_bytes_per_second)}, ${bytesError(growth.live_bytes)} live in ${countError(growth.live_objects)} objects, watched for ${duration(growth.watched_seconds)}.`),
+    el("p", {}, `${what}${upper(growth.evidence)}.${stacks}`),
+    growth.caution && el("p", { class: "caution" }, `${upper(growth.caution)}.`),
+    el(
+      "details",
+      { "data-site": growth.site, open: isOpen },
+      el("summary", {}, growth.sites > 1 ? "The stack that they have in common" : "The stack"),
+      frames(growth.frames),
+    ),
+    el("button", { type: "button", onclick: () => open(growth.site) }, "Show the call site"),
+  );
+}
+
+const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);

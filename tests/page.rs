@@ -1,0 +1,465 @@
+//! The live page in a real browser, of the example that leaks.
+//!
+//! `cargo test --test page --features flamegraph -- --ignored` leaves screenshots under
+//! `target/page/`. With `HEAPWATCH_BLESS=1` it also makes `docs/page.png`.
+#![cfg(all(feature = "server", target_os = "linux"))]
+
+#[path = "page/browser.rs"]
+mod browser;
+mod common;
+#[path = "common/http.rs"]
+mod http;
+
+use std::hint::black_box;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use browser::Browser;
+use common::program::{Program, obey};
+
+#[global_allocator]
+static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
+
+/// Bytes that the picture in the README may have.
+const MAX_PICTURE: usize = 300_000;
+
+/// `leaky_chat` under its own load; it ends when this is dropped.
+struct Chat {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Chat {
+    fn start(environment: &[(&str, &str)]) -> Chat {
+        let mut path = std::env::current_exe().unwrap();
+        path.pop();
+        path.pop();
+        let mut child = Command::new(path.join("examples").join("leaky_chat"))
+            .args(["--keep-load", "--seconds", "1", "--addr", "127.0.0.1:0"])
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the example is built with the tests");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let addr = lines
+            .find_map(|line| {
+                let line = line.ok()?;
+                let url = line.strip_prefix("heapwatch: http://")?;
+                url.trim_end_matches('/').parse().ok()
+            })
+            .expect("the example says where its endpoint is");
+        std::thread::spawn(move || lines.for_each(drop));
+        Chat { child, addr }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.addr)
+    }
+}
+
+impl Drop for Chat {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn shots() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.pop();
+    path.join("page")
+}
+
+/// Nothing is asked of anybody but the endpoint, and nothing is wrong.
+fn check_manners(browser: &Browser, since: Instant, url: &str) {
+    for (_, asked) in browser.requests(since) {
+        assert!(
+            asked.starts_with(url) || asked.starts_with("blob:"),
+            "{asked}"
+        );
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+const SENTENCE: &str = "document.getElementById('sentence').textContent";
+
+/// From the first sight to a named call site, by mouse and by keyboard.
+#[test]
+#[ignore = "needs chromium"]
+fn the_page_says_draws_and_compares() {
+    let begun = Instant::now();
+    let chat = Chat::start(&[("HEAPWATCH_TICK", "0.25")]);
+    let mut browser = Browser::start();
+    browser.size(1280, 1000);
+    browser.scheme("light");
+    browser.go(&chat.url());
+    the_sentence(&mut browser);
+    the_graph(&mut browser);
+    sorting_and_searching(&mut browser);
+    a_row(&mut browser);
+    spans(&mut browser);
+    snapshots(&mut browser);
+    flames(&mut browser);
+    the_interval(&mut browser);
+    screenshots(&mut browser);
+    check_manners(&browser, begun, &chat.url());
+}
+
+/// Too early at first, and then the leak with its evidence.
+fn the_sentence(browser: &mut Browser) {
+    browser.until(&format!("{SENTENCE}.startsWith('Too early to tell')"));
+    browser.until(&format!(
+        "/call sites? (is|are) leaking: /.test({SENTENCE})"
+    ));
+    let sentence = browser.text(SENTENCE);
+    assert!(sentence.contains("leaky_chat::"), "{sentence}");
+    assert!(sentence.contains("iB/min ±"), "{sentence}");
+    browser.click("#evidence > summary");
+    let alarms = browser.text("document.getElementById('alarms').innerText");
+    assert!(alarms.contains("Session::new"), "{alarms}");
+    assert!(alarms.contains("still alive"), "{alarms}");
+    assert!(alarms.contains("would also look like this"), "{alarms}");
+    browser.click("#evidence > summary");
+}
+
+/// Pixels of the canvas in the colour of a custom property.
+fn pixels(browser: &mut Browser, property: &str) -> u64 {
+    let counted = browser.eval(&format!(
+        "{{ const canvas = document.getElementById('graph'); \
+         const probe = document.createElement('canvas').getContext('2d'); \
+         probe.fillStyle = getComputedStyle(canvas).getPropertyValue('--{property}').trim(); \
+         probe.fillRect(0, 0, 1, 1); \
+         const wanted = probe.getImageData(0, 0, 1, 1).data; \
+         const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data; \
+         let count = 0; \
+         for (let at = 0; at < data.length; at += 4) \
+         if (data[at + 3] > 200 && [0, 1, 2].every((i) => Math.abs(data[at + i] - wanted[i]) < 12)) \
+         count += 1; \
+         count; }}"
+    ));
+    counted.as_u64().unwrap()
+}
+
+fn the_graph(browser: &mut Browser) {
+    browser.eval("document.getElementById('graph').scrollIntoView({ block: 'center' })");
+    for color in ["live", "allocated", "active", "rss"] {
+        let found = pixels(browser, color);
+        // A line over a thousand pixels, less what others cover.
+        assert!(found > 100, "{color}: {found} pixels");
+    }
+    let legend = browser.text("document.getElementById('legend').innerText");
+    assert!(
+        legend.contains("live heap") && legend.contains('±'),
+        "{legend}"
+    );
+    browser.click("#tab-sites");
+    browser.until("document.querySelectorAll('#legend .layer').length >= 3");
+    browser.until("document.getElementById('legend').innerText.includes('Session::new')");
+    assert!(pixels(browser, "c1") + pixels(browser, "c2") > 0 || pixels(browser, "live") == 0);
+    browser.click("#tab-tasks");
+    browser.until("document.getElementById('legend').innerText.includes('threads')");
+    assert!(pixels(browser, "rss") > 100);
+    browser.click("#tab-memory");
+}
+
+const NAMES: &str = "[...document.querySelectorAll('#rows tr:not(.detail) th')]";
+
+fn sorting_and_searching(browser: &mut Browser) {
+    browser.until("document.querySelectorAll('#rows tr').length >= 5");
+    let first = |browser: &mut Browser| browser.text(&format!("{NAMES}[0].innerText"));
+    assert!(first(browser).contains("Session::new"), "most live bytes");
+    browser.click("[data-order=name]");
+    browser.until("document.querySelector('th[aria-sort=ascending] [data-order=name][data-direction=ascending]')");
+    let names = format!("JSON.stringify({NAMES}.map((row) => row.innerText.toLowerCase().trim()))");
+    let names: Vec<String> = serde_json::from_str(&browser.text(&names)).unwrap();
+    let code = |text: &String| {
+        text.lines()
+            .next()
+            .unwrap()
+            .trim_start_matches('▸')
+            .to_owned()
+    };
+    let shown: Vec<String> = names.iter().map(code).collect();
+    let mut ordered = shown.clone();
+    ordered.sort();
+    assert_eq!(shown, ordered);
+    browser.click("[data-order=live]");
+    browser.fill("#search", "previews render");
+    browser.until(&format!(
+        "{NAMES}.length > 0 && {NAMES}.every((row) => row.innerText.includes('previews'))"
+    ));
+    browser.fill("#search", "nothing is called so");
+    browser.until(&format!("{NAMES}.length === 0"));
+    let status = browser.text("document.getElementById('table-status').textContent");
+    assert!(status.starts_with("0 matches among"), "{status}");
+    browser.fill("#search", "");
+    browser.fill("#by", "crate");
+    browser.until(&format!(
+        "{NAMES}.some((row) => row.innerText.includes('tokio'))"
+    ));
+    browser.fill("#by", "site");
+    browser.until(&format!("{NAMES}.length > 5"));
+}
+
+/// A row opens its stack and pictures, and stays open when the table is made anew.
+fn a_row(browser: &mut Browser) {
+    browser.click("#rows .opener");
+    browser.until("document.querySelector('#rows .detail .spark')");
+    let detail = browser.text("document.querySelector('#rows .detail').innerText");
+    for part in [
+        "samples",
+        "Age of what lives",
+        "Lifetime",
+        "Stack, innermost first",
+        "leaky_chat.rs:",
+    ] {
+        assert!(detail.contains(part), "{part}: {detail}");
+    }
+    let status = browser.text("document.getElementById('table-status').textContent");
+    browser.until(&format!(
+        "document.getElementById('table-status').textContent !== {status:?}"
+    ));
+    browser.until("document.querySelector('#rows .detail .spark')");
+    browser.click("#rows .opener");
+}
+
+/// A dragged span, and one chosen with the keyboard, are compared.
+fn spans(browser: &mut Browser) {
+    browser.drag("#graph", 0.45, 0.95);
+    browser.until("document.getElementById('diff-title').textContent.startsWith('Change from')");
+    let rows = browser.text("document.getElementById('diff-rows').innerText");
+    assert!(rows.contains("Session::new"), "{rows}");
+    assert!(rows.contains("grew"), "{rows}");
+    let total = browser.text("document.getElementById('diff-total').textContent");
+    assert!(total.starts_with("Live bytes: +"), "{total}");
+    browser.click("#diff-close");
+    browser.until("document.getElementById('diff').hidden");
+    browser.eval("document.getElementById('graph').focus()");
+    browser.key("Home", 0);
+    browser.key("PageDown", 0);
+    browser.key("End", 8);
+    let said = browser.text("document.getElementById('announcer').textContent");
+    assert!(
+        said.contains("chosen") && said.contains("live heap"),
+        "{said}"
+    );
+    browser.key("Enter", 0);
+    browser.until("!document.getElementById('diff').hidden");
+    browser.until("document.getElementById('diff-rows').innerText.includes('grew')");
+    browser.key("Escape", 0);
+    browser.click("#diff-close");
+}
+
+fn snapshots(browser: &mut Browser) {
+    browser.fill("#take-name", "start");
+    browser.click("#take-button");
+    browser.until("document.getElementById('kept').innerText.includes('start')");
+    browser.fill("#take-name", "start");
+    browser.click("#take-button");
+    browser.until("document.getElementById('snapshot-status').textContent.includes('there is a snapshot named start')");
+    browser.fill("#compare-from", "start");
+    browser.click("#compare-button");
+    browser.until(
+        "document.getElementById('diff-title').textContent.startsWith('Change from start (')",
+    );
+    browser.until("document.querySelectorAll('#diff-rows tr').length > 0");
+    browser.click("#diff-close");
+}
+
+fn flames(browser: &mut Browser) {
+    browser.click("#flame-show");
+    if cfg!(feature = "flamegraph") {
+        browser.until("document.querySelectorAll('#flame-picture .flame g').length > 20");
+        let whole =
+            browser.text("document.querySelector('#flame-picture .flame').getAttribute('height')");
+        browser.eval("document.querySelector('#flame-picture .flame').focus()");
+        for key in ["ArrowUp", "ArrowUp", "Enter", "Escape"] {
+            browser.key(key, 0);
+        }
+        assert!(whole.parse::<f64>().unwrap() > 100.0, "{whole}");
+        browser.fill("#flame-what", "difference");
+        browser.click("#flame-show");
+        browser.until("document.querySelector('#flame-picture .readout').textContent.includes('difference') || document.querySelectorAll('#flame-picture .flame g').length > 20");
+    } else {
+        browser.until("document.getElementById('flame-status').textContent.includes('feature \"flamegraph\"')");
+    }
+}
+
+fn the_interval(browser: &mut Browser) {
+    browser.fill("#interval-value", "many");
+    browser.click("#interval-button");
+    browser
+        .until("document.getElementById('interval-status').textContent.includes('such as 64 KiB')");
+    browser.fill("#interval-value", "64 KiB");
+    browser.click("#interval-button");
+    browser
+        .until("document.getElementById('settings').textContent.includes('one sample in 64 KiB')");
+}
+
+fn screenshots(browser: &mut Browser) {
+    browser.eval("document.getElementById('flame-picture').replaceChildren()");
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme);
+        for (width, height) in [(1280, 1000), (360, 780)] {
+            browser.size(width, height);
+            browser.eval("scrollTo(0, 0)");
+            browser.wait(Duration::from_millis(600));
+            let over = browser.eval("document.documentElement.scrollWidth - innerWidth");
+            assert!(
+                over.as_i64().unwrap() <= 0,
+                "{width}: {over} pixels too wide"
+            );
+            browser.shoot(&shots().join(format!("{scheme}-{width}.png")));
+        }
+    }
+    if std::env::var_os("HEAPWATCH_BLESS").is_some() {
+        browser.scheme("light");
+        browser.size(1280, 960);
+        browser.wait(Duration::from_millis(600));
+        let bytes = browser.shoot(&root().join("docs/page.png"));
+        assert!(bytes < MAX_PICTURE, "{bytes} bytes");
+    }
+}
+
+/// The page must not be what makes a service slow.
+#[test]
+#[ignore = "needs chromium"]
+fn it_asks_once_in_two_seconds_and_never_while_hidden() {
+    let chat = Chat::start(&[("HEAPWATCH_TICK", "0.25")]);
+    let mut browser = Browser::start();
+    browser.go(&chat.url());
+    browser.until(&format!("!{SENTENCE}.startsWith('Asking')"));
+    browser.click("#tab-sites");
+    browser.wait(Duration::from_secs(4));
+    let visible = Instant::now();
+    browser.wait(Duration::from_secs(20));
+    let asked = browser.requests(visible);
+    assert!((8..=11).contains(&asked.len()), "{asked:#?}");
+    for pair in asked.windows(2) {
+        // When events come in shakes by a little on a busy machine.
+        let gap = pair[1].0 - pair[0].0;
+        assert!(gap > Duration::from_millis(1_500), "{gap:?}: {asked:#?}");
+    }
+    browser.hide();
+    browser.wait(Duration::from_secs(3));
+    let hidden = Instant::now();
+    browser.wait(Duration::from_secs(10));
+    assert_eq!(browser.requests(hidden), []);
+    let shown = Instant::now();
+    browser.show();
+    browser.wait(Duration::from_secs(4));
+    assert!(!browser.requests(shown).is_empty());
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn the_token_is_asked_for_once() {
+    let chat = Chat::start(&[("HEAPWATCH_TICK", "0.25"), ("HEAPWATCH_TOKEN", "s3cret")]);
+    let mut browser = Browser::start();
+    browser.go(&chat.url());
+    browser.until("document.getElementById('token').open");
+    for token in ["wrong", "s3cret"] {
+        browser.fill("#token-value", token);
+        browser.click("#token button");
+        if token == "wrong" {
+            browser.until(
+                "document.getElementById('token-error').textContent === 'That token is wrong.'",
+            );
+            assert!(browser.text(SENTENCE).starts_with("Asking"));
+        }
+    }
+    browser.until(&format!("!{SENTENCE}.startsWith('Asking')"));
+    assert_eq!(browser.eval("document.getElementById('token').open"), false);
+    browser.call("Page.reload", serde_json::json!({}));
+    browser.wait(Duration::from_secs(1));
+    browser.until(&format!("!{SENTENCE}.startsWith('Asking')"));
+    assert_eq!(browser.eval("document.getElementById('token').open"), false);
+    assert_eq!(
+        browser.text("location.href"),
+        chat.url(),
+        "no token in the address"
+    );
+    // The refusals are all that the browser complains of.
+    for complaint in browser.complaints() {
+        assert!(complaint.contains("401"), "{complaint}");
+    }
+}
+
+const DEPTH: u32 = 14;
+
+/// Each path of `left` and `right` is a stack of its own.
+#[inline(never)]
+fn left(path: u32, depth: u32) -> Vec<u8> {
+    black_box(step(path, depth))
+}
+
+#[inline(never)]
+fn right(path: u32, depth: u32) -> Vec<u8> {
+    black_box(step(path, depth))
+}
+
+#[inline(always)]
+fn step(path: u32, depth: u32) -> Vec<u8> {
+    match (depth, path & 1) {
+        (0, _) => vec![1; 100],
+        (_, 0) => left(path >> 1, depth - 1),
+        _ => right(path >> 1, depth - 1),
+    }
+}
+
+#[inline(never)]
+fn the_needle() -> Vec<u8> {
+    black_box(vec![2; 1])
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn ten_thousand_sites_do_not_freeze_it() {
+    if common::child::is_child() {
+        heapwatch::set_interval(1).unwrap();
+        let mut kept: Vec<Vec<u8>> = Vec::new();
+        obey(|order| {
+            assert_eq!(order, "fill");
+            kept.extend((0..10_000).map(|path| left(path, DEPTH)));
+            kept.push(the_needle());
+        });
+        return;
+    }
+    let mut program = Program::start("ten_thousand_sites_do_not_freeze_it");
+    program.order("fill");
+    let mut browser = Browser::start();
+    browser.go(&format!("http://{}/", program.addr));
+    browser.until("document.querySelectorAll('#rows tr').length > 5");
+    browser.eval(
+        "window.longest = 0; new PerformanceObserver((list) => { for (const task of \
+         list.getEntries()) longest = Math.max(longest, task.duration); }) \
+         .observe({ type: 'longtask', buffered: true })",
+    );
+    let begun = Instant::now();
+    // It holds least of all, so it is not among those that are asked for at first.
+    browser.fill("#search", "the_needle");
+    browser.until(&format!(
+        "{NAMES}.length === 1 && {NAMES}[0].innerText.includes('the_needle')"
+    ));
+    let found = begun.elapsed();
+    browser.click("[data-order=objects]");
+    browser.fill("#search", "");
+    browser.until(&format!("{NAMES}.length === 20"));
+    browser.wait(Duration::from_secs(1));
+    let longest = browser.eval("longest").as_f64().unwrap();
+    let status = browser.text("document.getElementById('table-status').textContent");
+    println!("{status}; found in {found:?}; the longest task took {longest} ms");
+    assert!(status.starts_with("10,"), "{status}");
+    assert!(longest < 1_000.0, "{longest} ms");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
