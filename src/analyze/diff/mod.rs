@@ -98,7 +98,7 @@ pub struct Change<'s> {
     /// Objects freed between the two; not known across processes.
     pub freed_objects: Option<Estimate>,
     /// Whether live bytes changed more than sampling alone explains: of all rows called significant,
-    /// 5 % are expected to be wrong. Not known without error bars, nor for the total.
+    /// at most 5 % are expected to be wrong. Not known without error bars, nor for the total.
     pub significant: Option<bool>,
     /// What of it is the same in both snapshots; by function and crate, the least certain of its
     /// sites. None within one process and where it is in one of the snapshots alone.
@@ -120,7 +120,7 @@ impl Snapshot {
     ///
     /// Within one process, only what was allocated and freed between the two is uncertain. Across
     /// processes the errors of both snapshots count, and sites are matched by build id and offset,
-    /// or by the names in their stacks where those differ.
+    /// or in another build by what stays of their stacks: [`MatchedBy`].
     pub fn diff<'s>(&'s self, later: &'s Snapshot) -> Diff<'s> {
         Diff::new(self, later, By::Site, DEFAULT_LIMIT)
     }

@@ -109,6 +109,119 @@ fn changes_within_a_process_are_covered() {
     }
 }
 
+/// All pairs of expected births and deaths of all kinds of sizes, which takes minutes:
+/// `cargo test --release --lib every_pair -- --ignored --nocapture`.
+#[test]
+#[ignore = "a study: docs/diff.md"]
+fn every_pair_of_births_and_deaths_is_covered() {
+    let expected = [0.0, 0.5, 1.0, 4.0, 16.0, 64.0];
+    let pairs = expected.map(|births| expected.map(|deaths| (births, deaths)));
+    let pairs = pairs
+        .into_iter()
+        .flatten()
+        .filter(|pair| *pair != (0.0, 0.0));
+    let mut worst = Vec::new();
+    for (index, (births, deaths)) in pairs.enumerate() {
+        for kind in 0..3 {
+            let [births, deaths] = [births, deaths].map(|n| mixes(n)[kind].clone());
+            let coverage = coverage(4_000, index, |seed| {
+                let mut site = Simulated::new(seed);
+                let doomed = allocate(&mut site, &deaths);
+                let before = site.snapshot();
+                allocate(&mut site, &births);
+                doomed.iter().for_each(|object| site.free(object));
+                let change = before.diff(&site.snapshot()).total().live_bytes;
+                (change, bytes(&births) - bytes(&deaths))
+            });
+            println!("{coverage:.4}: +{births:?} -{deaths:?}");
+            if !(0.93..=0.995).contains(&coverage) {
+                worst.push((coverage, births, deaths));
+            }
+        }
+    }
+    assert!(worst.is_empty(), "{worst:?}");
+}
+
+/// Two snapshots of `rows` sites, in whose window as much is born as dies but for the first
+/// `growing`, which grow by `samples`.
+fn churned(seed: u64, rows: usize, growing: usize, samples: f64) -> (Snapshot, Snapshot) {
+    let (mut before, mut after) = (Builder::new().build(), Builder::new().build());
+    for row in 0..rows {
+        let mut site = Simulated::new(seed * 1_000 + row as u64);
+        let churn = &mixes([1.0, 2.0, 4.0, 8.0, 16.0][row % 5])[1 + row % 2];
+        let doomed = allocate(&mut site, churn);
+        let earlier = site.snapshot();
+        allocate(&mut site, churn);
+        if row < growing {
+            allocate(&mut site, &mixes(samples)[1]);
+        }
+        doomed.iter().for_each(|object| site.free(object));
+        for (all, one) in [(&mut before, earlier), (&mut after, site.snapshot())] {
+            let mut site = one.sites[0].clone();
+            site.id = row as u64;
+            all.sites.push(site);
+        }
+    }
+    (before, after)
+}
+
+/// Where nothing changed, p-values must not be smaller than chance makes them: of 8,000 rows, those
+/// of a probability α are known to √(α/8,000), here three times that.
+#[test]
+fn p_values_of_rows_that_did_not_change_are_conservative() {
+    let mut p_values = Vec::new();
+    for seed in 0..400 {
+        let (before, after) = churned(seed, 20, 0, 0.0);
+        let context = Context::of(&before, &after);
+        for found in matches(&before, &after) {
+            p_values.push(Sums::of(&found, true).p_value(&context));
+        }
+    }
+    let rows = p_values.len() as f64;
+    assert_eq!(rows, 8_000.0);
+    for level in [0.002, 0.01, 0.05, 0.2] {
+        let share = p_values.iter().filter(|p| **p <= level).count() as f64 / rows;
+        println!("p ≤ {level}: {share:.4}");
+        assert!(
+            share <= level + 3.0 * (level / rows).sqrt(),
+            "{level}: {share}"
+        );
+    }
+}
+
+/// Of what is called significant, at most 5 % may be wrong: of 400 diffs in which nothing changed, at
+/// most 5 % have such a row, and of those in which five sites of 20 grew, at most 5 % of such rows are
+/// others, while nearly all that grew by 40 samples are found. Three standard errors are allowed.
+#[test]
+fn false_discoveries_are_as_rare_as_stated() {
+    let diffs = 400;
+    let significant = |seed, growing| {
+        let (before, after) = churned(seed, 20, growing, 40.0);
+        let diff = before.diff(&after);
+        let rows = diff.all_rows().iter();
+        let rows = rows.filter(|row| row.significant == Some(true));
+        let ids: Vec<u64> = rows.filter_map(|row| row.id).collect();
+        ids
+    };
+    let bound = 0.05 + 3.0 * f64::sqrt(0.05 * 0.95 / diffs as f64);
+    let any = (0..diffs).filter(|seed| !significant(*seed, 0).is_empty());
+    let any = any.count() as f64 / diffs as f64;
+    let (mut wrong_shares, mut found) = (0.0, 0);
+    for seed in diffs..2 * diffs {
+        let ids = significant(seed, 5);
+        let right = ids.iter().filter(|id| **id < 5).count();
+        wrong_shares += (ids.len() - right) as f64 / ids.len().max(1) as f64;
+        found += right;
+    }
+    let (wrong, power) = (
+        wrong_shares / diffs as f64,
+        found as f64 / (5 * diffs) as f64,
+    );
+    println!("any {any:.4}, wrong {wrong:.4}, found {power:.4}");
+    assert!(any <= bound && wrong <= bound, "{any} {wrong}");
+    assert!(power > 0.95, "{power}");
+}
+
 /// Across processes, both snapshots' errors count.
 #[test]
 fn changes_across_processes_are_covered() {
