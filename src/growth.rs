@@ -11,14 +11,17 @@ use crate::Error;
 use crate::history;
 use crate::snapshot::{self, PerProcess, evidence};
 
-/// The report of a tick: requests within it are answered with the same.
-#[derive(Default)]
+/// The latest report, and when it was made.
 struct Latest {
+    report: Arc<Report>,
     tick: u32,
-    report: Option<Arc<Report>>,
 }
 
-static LATEST: PerProcess<Mutex<Latest>> = PerProcess::new();
+static LATEST: PerProcess<Mutex<Option<Latest>>> = PerProcess::new();
+
+/// Ticks for which a report serves those who ask again and again: a minute at the usual tick.
+#[cfg(feature = "server")]
+const SERVES_TICKS: u32 = 12;
 
 /// The verdicts on all call sites, worst first.
 ///
@@ -56,29 +59,39 @@ pub fn report() -> Result<Report, Error> {
 
 /// The report of this tick.
 pub(crate) fn current() -> Result<Arc<Report>, Error> {
+    latest_if(|latest| latest.tick == evidence::tick_now())
+}
+
+/// The report of this tick or of some ticks ago, for metrics: who scrapes often must not cost much.
+#[cfg(feature = "server")]
+pub(crate) fn recent() -> Result<Arc<Report>, Error> {
+    latest_if(|latest| latest.tick.abs_diff(evidence::tick_now()) < SERVES_TICKS)
+}
+
+/// The latest report if it will do, or else a new one.
+fn latest_if(will_do: impl FnOnce(&Latest) -> bool) -> Result<Arc<Report>, Error> {
     snapshot::check_installed()?;
     if !history::is_running() {
         return Err(Error::NotWatched);
     }
     snapshot::muted(|| {
-        let Some(latest) = LATEST.get_or_init(Mutex::default) else {
-            return Ok(Arc::new(judge()?));
+        let Some(kept) = LATEST.get_or_init(Mutex::default) else {
+            return Ok(make()?.report);
         };
         // Those who ask meanwhile wait for the same report instead of making their own.
-        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let tick = evidence::tick_now();
-        match &latest.report {
-            Some(report) if latest.tick == tick => Ok(Arc::clone(report)),
-            _ => {
-                let report = Arc::new(judge()?);
-                *latest = Latest {
-                    tick,
-                    report: Some(Arc::clone(&report)),
-                };
-                Ok(report)
-            }
-        }
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = match kept.take() {
+            Some(latest) if will_do(&latest) => latest,
+            _ => make()?,
+        };
+        Ok(Arc::clone(&kept.insert(latest).report))
     })
+}
+
+fn make() -> Result<Latest, Error> {
+    let tick = evidence::tick_now();
+    let report = Arc::new(judge()?);
+    Ok(Latest { report, tick })
 }
 
 fn judge() -> Result<Report, Error> {

@@ -8,11 +8,15 @@ mod exposition;
 mod families;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod growth;
+mod heap;
 mod members;
+mod system;
+mod tasks;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
@@ -24,17 +28,22 @@ use crate::Error;
 use crate::analyze::{Caller, source};
 use crate::jemalloc::Jemalloc;
 use crate::process::{MemoryLimit, Process, own_cpu};
-use crate::snapshot::{self, Location, Site, Snapshot};
-use families::{Family, SiteSeries};
+use crate::snapshot::{self, Site, Snapshot, evidence, history};
+use families::Family;
+use heap::SiteSeries;
+use tasks::Tasks;
 
 /// Where snapshots come from: the running process, or a test.
 pub(crate) type Source = Arc<dyn Fn() -> Result<Snapshot, Error> + Send + Sync>;
 
 /// All metrics of heapwatch, for a registry of your own.
 ///
-/// Each scrape takes a snapshot. What grows is among the metrics where growth is watched, by
-/// [`watch`](crate::watch()) or [`serve`](crate::serve). Names of call sites are looked up when a site first becomes one of
+/// Each scrape takes a snapshot. Names of call sites are looked up when a site first becomes one of
 /// the twenty that are shown, and kept while it is.
+///
+/// What grows is among the metrics where growth is watched, by [`watch`](crate::watch()) or
+/// [`serve`](crate::serve). A scrape shows the latest verdicts while they are less than twelve ticks
+/// old, a minute at the usual tick, and makes new ones only then.
 ///
 /// ```
 /// #[global_allocator]
@@ -56,6 +65,7 @@ pub struct Collector {
     source: Source,
     process_metrics: bool,
     shown: Mutex<Shown>,
+    tasks: Mutex<Tasks>,
 }
 
 /// The sites with their own series, and their names.
@@ -88,22 +98,29 @@ impl Collector {
             source,
             process_metrics: true,
             shown: Mutex::default(),
+            tasks: Mutex::default(),
         }
     }
 
     fn families(&self) -> Vec<Family> {
         let mut families = Vec::new();
         if let Ok(snapshot) = (self.source)() {
-            let sites = self.site_series(&snapshot);
-            families.extend(families::heap(&snapshot, sites, own_cpu::seconds()));
+            families.extend(heap::totals(&snapshot, own_cpu::seconds()));
+            families.push(heap::sites(self.site_series(&snapshot)));
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            families.extend(heap::tasks(tasks.series(&snapshot)));
         }
-        if let Ok(report) = crate::growth::current() {
-            families.extend(families::growth(&report));
+        if let Some(noted) = history::last_noted() {
+            families.extend(growth::history(noted, evidence::tick_seconds()));
         }
-        families.extend(Jemalloc::read().iter().flat_map(families::jemalloc));
-        families.extend(MemoryLimit::read().iter().flat_map(families::memory_limit));
+        if let Ok(report) = crate::growth::recent() {
+            families.extend(growth::verdicts(&report));
+        }
+        families.extend(Jemalloc::read().iter().flat_map(system::jemalloc));
+        let limit = MemoryLimit::read().or_else(MemoryLimit::of_machine);
+        families.extend(limit.iter().flat_map(system::memory_limit));
         if self.process_metrics {
-            families.extend(families::process(&Process::read()));
+            families.extend(system::process(&Process::read()));
         }
         families
     }
@@ -150,9 +167,11 @@ impl Shown {
             .collect();
         self.members = members::members(&self.members, &bytes);
         self.names.retain(|id, _| self.members.contains(id));
-        let unnamed = only(snapshot, |site| {
-            self.members.contains(&site.id) && !self.names.contains_key(&site.id)
-        });
+        let unnamed = snapshot
+            .sites
+            .iter()
+            .filter(|site| self.members.contains(&site.id) && !self.names.contains_key(&site.id));
+        let unnamed = only(snapshot, unnamed);
         for site in &unnamed.sites {
             self.names.insert(site.id, name(&unnamed, site));
         }
@@ -167,27 +186,28 @@ fn name(snapshot: &Snapshot, site: &Site) -> (String, String) {
 }
 
 /// A snapshot of some of the sites, so that only their names are looked up.
-fn only(snapshot: &Snapshot, keep: impl Fn(&Site) -> bool) -> Snapshot {
-    let mut locations: Vec<Location> = Vec::new();
-    let mut sites: Vec<Site> = snapshot
-        .sites
+fn only<'s>(snapshot: &Snapshot, sites: impl IntoIterator<Item = &'s Site>) -> Snapshot {
+    let mut places: Vec<usize> = Vec::new();
+    let mut sites: Vec<Site> = sites.into_iter().cloned().collect();
+    for place in sites.iter_mut().flat_map(|site| &mut site.stack) {
+        places.push(*place as usize);
+        *place = places.len() as u32 - 1;
+    }
+    let locations = places
         .iter()
-        .filter(|site| keep(site))
-        .cloned()
-        .collect();
-    for site in &mut sites {
-        for place in &mut site.stack {
-            locations.push(snapshot.locations[*place as usize].clone());
-            *place = locations.len() as u32 - 1;
-        }
+        .map(|place| snapshot.locations[*place].clone());
+    let mut names = OnceLock::new();
+    if let Some(known) = snapshot.names.get() {
+        let known: Vec<_> = places.iter().map(|place| known[*place].clone()).collect();
+        names = OnceLock::from(known);
     }
     Snapshot {
         info: snapshot.info.clone(),
         modules: snapshot.modules.clone(),
-        locations,
+        locations: locations.collect(),
         sites,
         watched: None,
-        names: Default::default(),
+        names,
     }
 }
 

@@ -30,6 +30,8 @@ use crate::record::thread;
 
 pub use facts::{Facts, JemallocFacts};
 use serial::{Hex, bounded};
+#[cfg(feature = "server")]
+pub(crate) use take::loss_reasons;
 use take::take;
 use watched::Watched;
 

@@ -4,15 +4,17 @@
 mod common;
 #[path = "common/http.rs"]
 mod http;
+#[path = "common/prometheus.rs"]
+mod server;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::child;
 use common::program::{Program, obey};
+use server::Prometheus;
 
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
@@ -63,82 +65,12 @@ fn without_accept(endpoint: SocketAddr) -> SocketAddr {
     addr
 }
 
-struct Prometheus {
-    process: Child,
-    directory: PathBuf,
-    addr: SocketAddr,
-}
-
-impl Prometheus {
-    fn start(open: SocketAddr, classic: SocketAddr) -> Prometheus {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = free.local_addr().unwrap();
-        drop(free);
-        let directory = std::env::temp_dir().join(format!("heapwatch-prometheus-{}", addr.port()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let config = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n\
-             - {{job_name: open, static_configs: [{{targets: ['{open}']}}]}}\n\
-             - {{job_name: classic, static_configs: [{{targets: ['{classic}']}}]}}\n"
-        );
-        std::fs::write(directory.join("prometheus.yml"), config).unwrap();
-        let process = Command::new("prometheus")
-            .current_dir(&directory)
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-            .arg(format!("--web.listen-address={addr}"))
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("prometheus is installed");
-        Prometheus {
-            process,
-            directory,
-            addr,
-        }
-    }
-
-    /// What a query answers, by job, largest first.
-    fn query(&self, query: &str) -> Vec<Answer> {
-        if TcpStream::connect(self.addr).is_err() {
-            return Vec::new();
-        }
-        let query: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let target = format!("/api/v1/query?query={query}");
-        let response = http::ask(
-            self.addr,
-            &format!("GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n"),
-        );
-        let Ok(body) = serde_json::from_slice::<serde_json::Value>(&response.body) else {
-            return Vec::new();
-        };
-        let results = body["data"]["result"].as_array();
-        let label = |result: &serde_json::Value, name: &str| {
-            let text = result["metric"][name].as_str();
-            text.unwrap_or_default().to_owned()
-        };
-        let answer = |result: &serde_json::Value| Answer {
-            job: label(result, "job"),
-            function: label(result, "function"),
-            value: result["value"][1].as_str().unwrap().parse().unwrap(),
-        };
-        let mut answers: Vec<Answer> = results.into_iter().flatten().map(answer).collect();
-        answers.sort_by(|a, b| a.job.cmp(&b.job).then(b.value.total_cmp(&a.value)));
-        answers
-    }
-}
-
-#[derive(Debug)]
-struct Answer {
-    job: String,
-    function: String,
-    value: f64,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
+fn configuration(open: SocketAddr, classic: SocketAddr) -> String {
+    format!(
+        "global: {{scrape_interval: 1s}}\nscrape_configs:\n\
+         - {{job_name: open, static_configs: [{{targets: ['{open}']}}]}}\n\
+         - {{job_name: classic, static_configs: [{{targets: ['{classic}']}}]}}\n"
+    )
 }
 
 #[test]
@@ -149,7 +81,8 @@ fn prometheus_scrapes_both_forms_and_names_the_call_sites() {
     }
     let program = Program::start("prometheus_scrapes_both_forms_and_names_the_call_sites");
     promtool_accepts(&http::get(program.addr, "/metrics").body);
-    let prometheus = Prometheus::start(program.addr, without_accept(program.addr));
+    let configuration = configuration(program.addr, without_accept(program.addr));
+    let prometheus = Prometheus::start(&[("prometheus.yml", &configuration)]);
     let begun = Instant::now();
     let up = || prometheus.query("up == 1");
     while up().len() < 2 {
@@ -168,7 +101,11 @@ fn prometheus_scrapes_both_forms_and_names_the_call_sites() {
         assert!(answer.value >= total, "{answer:?}");
         assert!(answer.value < 1.05 * total, "{answer:?}");
     }
-    let top = prometheus.query("topk(3, heapwatch_site_live_bytes) by (job)");
+    let mut top = prometheus.query("topk(3, heapwatch_site_live_bytes) by (job)");
+    top.sort_by(|a, b| {
+        let by_job = a.label("job").cmp(b.label("job"));
+        by_job.then(b.value.total_cmp(&a.value))
+    });
     let expected = [
         ("keep_sessions", SESSIONS),
         ("keep_cache", CACHE),
@@ -176,7 +113,7 @@ fn prometheus_scrapes_both_forms_and_names_the_call_sites() {
     ];
     assert_eq!(top.len(), 6, "{top:#?}");
     for (answer, (function, bytes)) in top.iter().zip(expected.iter().cycle()) {
-        assert_eq!(answer.function, format!("prometheus::{function}"));
+        assert_eq!(answer.label("function"), format!("prometheus::{function}"));
         assert_eq!(answer.value, *bytes as f64);
     }
 }

@@ -174,6 +174,23 @@ fn profile(addr: SocketAddr) -> usize {
     get(addr, HEAP).body.len()
 }
 
+/// CPU time of heapwatch's threads in a tick in which `path` is asked for once; the mean of five.
+fn cpu_of_ticks(addr: SocketAddr, path: &str, tick: Duration) -> Duration {
+    const TICKS: u32 = 5;
+    let own_cpu = || {
+        let metrics = get(addr, "/metrics");
+        let mut lines = metrics.text().lines();
+        let seconds = lines.find_map(|line| line.strip_prefix("heapwatch_self_cpu_seconds_total "));
+        Duration::from_secs_f64(seconds.unwrap().parse().unwrap())
+    };
+    let before = own_cpu();
+    for _ in 0..TICKS {
+        get(addr, path);
+        thread::sleep(tick);
+    }
+    (own_cpu() - before) / TICKS
+}
+
 /// An owner who looks at a service must not slow it down, nor leave it larger than it was.
 #[test]
 fn reports_of_many_sites_are_quick_and_leave_nothing_behind() {
@@ -193,6 +210,9 @@ fn reports_of_many_sites_are_quick_and_leave_nothing_behind() {
     let later = median((0..5).map(|_| timed(|| profile(addr)).1).collect());
     let table = median((0..5).map(|_| timed(|| get(addr, "/heap/top")).1).collect());
     let scrape = median((0..5).map(|_| timed(|| get(addr, "/metrics")).1).collect());
+    let (scraping, judging) = ["/metrics", "/heap/growth"]
+        .map(|path| cpu_of_ticks(addr, path, tick))
+        .into();
     let after = resident_bytes();
     let left = after.saturating_sub(before);
     println!(
@@ -201,6 +221,9 @@ fn reports_of_many_sites_are_quick_and_leave_nothing_behind() {
         before >> 20,
         left >> 10
     );
+
+    println!("CPU time a tick: {scraping:?} with a scrape, {judging:?} with verdicts");
+    assert!(scraping < judging, "a scrape does not judge all sites anew");
 
     let times: Vec<_> = (0..9)
         .map(|_| timed(|| heapwatch::snapshot().unwrap()))

@@ -26,7 +26,7 @@ pub(crate) fn snapshot(live_bytes: &[f64]) -> Snapshot {
             largest_interval_bytes: 524_288,
             samples: 1_000,
             dropped: vec![Dropped {
-                reason: "table_full".into(),
+                reason: "live_table_full".into(),
                 samples: 3,
             }],
             notes: Vec::new(),

@@ -2,7 +2,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::analyze::growth_sample;
 use crate::metrics::fixture;
+use crate::snapshot::testing::{Builder, frame, own};
 
 fn collector(live_bytes: Vec<f64>) -> Arc<Collector> {
     Arc::new(Collector::over(Arc::new(move || {
@@ -28,7 +30,7 @@ impl prometheus_client::collector::Collector for Fixed {
     }
 }
 
-/// Families of a snapshot whose one site has a name that needs escaping, as text.
+/// One site whose name needs escaping, as text.
 fn awkward(form: Exposition) -> String {
     let series = SiteSeries {
         site: "00000000000000aa".into(),
@@ -37,14 +39,25 @@ fn awkward(form: Exposition) -> String {
         live_bytes: 5.0,
     };
     let mut registry = Registry::default();
-    let families = families::heap(&fixture::snapshot(&[5.0]), vec![series], 0.25);
-    registry.register_collector(Box::new(Fixed(families)));
+    registry.register_collector(Box::new(Fixed(vec![heap::sites(vec![series])])));
+    written(&registry, form)
+}
+
+fn written(registry: &Registry, form: Exposition) -> String {
     let mut text = String::new();
-    encode(&mut text, &registry).unwrap();
+    encode(&mut text, registry).unwrap();
     match form {
         Exposition::OpenMetrics => text,
         Exposition::Classic => exposition::classic(&text),
     }
+}
+
+/// What is said of verdicts, as text.
+fn verdicts(form: Exposition) -> String {
+    let mut registry = Registry::default();
+    let families = growth::verdicts(&growth_sample());
+    registry.register_collector(Box::new(Fixed(families)));
+    written(&registry, form)
 }
 
 /// The names are the contract with dashboards and alerts.
@@ -60,15 +73,29 @@ fn all_metrics_are_there_with_their_values() {
         ("heapwatch_freed_objects_total ", 5.0),
         ("heapwatch_samples_total ", 1000.0),
         (
-            "heapwatch_samples_dropped_total{reason=\"table_full\"} ",
+            "heapwatch_samples_dropped_total{reason=\"live_table_full\"} ",
             3.0,
         ),
+        // The first loss must be an increase, so there is a zero before it.
+        (
+            "heapwatch_samples_dropped_total{reason=\"region_refused\"} ",
+            0.0,
+        ),
+        ("heapwatch_live_tasks{task=\"other\"} ", 0.0),
+        ("heapwatch_live_task_bytes{task=\"other\"} ", 0.0),
         ("heapwatch_interval_bytes ", 524_288.0),
         ("heapwatch_self_bytes ", 4096.0),
     ] {
         assert_eq!(value(&text, sample), expected, "{sample}");
     }
     assert!(value(&text, "heapwatch_self_cpu_seconds_total ") >= 0.0);
+    assert!(value(&text, "heapwatch_memory_limit_bytes ") > 0.0);
+    let bounds = ["low", "high"].map(|end| value(&text, &format!("heapwatch_live_{end}_bytes ")));
+    // The fixture's counters have no variance: what may have been missed is above them.
+    assert!(
+        bounds[0] == 500.0 && bounds[1] > 3.0 * 524_288.0,
+        "{bounds:?}"
+    );
     for name in [
         "allocated",
         "active",
@@ -163,6 +190,125 @@ fn open_metrics_has_units_and_ends_with_the_end_mark() {
     assert!(classic.contains("# TYPE heapwatch_allocated_bytes_total counter\n"));
 }
 
+/// Octaves in pairs, cumulative, and none of them lost: `le` must be what the lifetimes were below.
+#[test]
+fn lifetimes_are_a_histogram() {
+    let source: Source = Arc::new(|| {
+        let mut snapshot = fixture::snapshot(&[1.0, 1.0]);
+        snapshot.sites[0].lifetimes[0] = 5;
+        snapshot.sites[1].lifetimes[1] = 2;
+        snapshot.sites[1].lifetimes[2] = 1;
+        snapshot.sites[1].lifetimes[39] = 10;
+        Ok(snapshot)
+    });
+    let text = render(&Arc::new(Collector::over(source)), Exposition::Classic).unwrap();
+    let buckets: Vec<(f64, f64)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("heapwatch_lifetime_seconds_bucket{le=\""))
+        .map(|line| {
+            let (bound, count) = line.split_once("\"} ").unwrap();
+            (bound.parse().unwrap(), count.parse().unwrap())
+        })
+        .collect();
+    assert_eq!(buckets.len(), 20);
+    assert_eq!(buckets[0], (2048e-9, 7.0));
+    assert_eq!(buckets[1], (8192e-9, 8.0));
+    assert_eq!(buckets[18], (2048e-9 * 4_f64.powi(18), 8.0));
+    assert_eq!(buckets[19], (f64::INFINITY, 18.0));
+    assert_eq!(value(&text, "heapwatch_lifetime_seconds_count "), 18.0);
+    let middle = |octave: i32| 1024e-9 * 2_f64.powi(octave) * 0.75;
+    let sum = 5.0 * middle(0) + 2.0 * middle(1) + middle(2) + 10.0 * middle(39);
+    let found = value(&text, "heapwatch_lifetime_seconds_sum ");
+    assert!((found / sum - 1.0).abs() < 1e-9, "{found} for {sum}");
+}
+
+/// Stacks 1, 2, … of which each second one is a task; 30 different tasks, each spawned at two places.
+fn tasks() -> Snapshot {
+    let mut b = Builder::new();
+    for site in 1..=120_u32 {
+        let function = match site % 2 {
+            0 => "alloc::vec::Vec<u8>::with_capacity".to_owned(),
+            _ => format!(
+                "tokio::runtime::task::core::Cell::new<app::task_{}::{{async_fn_env#0}}, S>",
+                site / 2 % 30
+            ),
+        };
+        let tokio = crate::snapshot::testing::dependency("tokio", "1.54.1");
+        let inner = b.location(u64::from(site), &[frame(&function, "", 0, tokio)]);
+        let outer = b.location(
+            1000 + u64::from(site),
+            &[frame("app::accept", "src/app.rs", 7, own("app"))],
+        );
+        let sizes = vec![1e6; 1 + (site / 2 % 30) as usize];
+        b.site(u64::from(site), &[inner, outer], &sizes, 0);
+    }
+    b.build()
+}
+
+/// Tasks are told by what was spawned, wherever that was, and their number of series is bounded.
+#[test]
+fn tasks_are_counted_by_what_was_spawned() {
+    let source: Source = Arc::new(|| Ok(tasks()));
+    let collector = Arc::new(Collector::over(source));
+    let text = render(&collector, Exposition::Classic).unwrap();
+    let named: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("heapwatch_live_tasks{"))
+        .collect();
+    assert_eq!(named.len(), 21, "{named:#?}");
+    let weight = 1.0 / (1.0 - (-1e6_f64 / 524_288.0).exp());
+    let most = value(&text, "heapwatch_live_tasks{task=\"app::task_29\"} ");
+    assert_eq!(most, (2.0 * 30.0 * weight).round());
+    let bytes = value(&text, "heapwatch_live_task_bytes{task=\"app::task_29\"} ");
+    assert!(
+        (bytes / (60.0 * 1e6 * weight) - 1.0).abs() < 1e-6,
+        "{bytes}"
+    );
+    let other: f64 = (1..=10).map(f64::from).sum::<f64>() * 2.0 * weight;
+    assert_eq!(
+        value(&text, "heapwatch_live_tasks{task=\"other\"} "),
+        other.round()
+    );
+    // The second scrape looks no name up and says the same.
+    assert_eq!(
+        render(&collector, Exposition::Classic)
+            .unwrap()
+            .lines()
+            .filter(|line| line.starts_with("heapwatch_live_task"))
+            .collect::<Vec<_>>(),
+        text.lines()
+            .filter(|line| line.starts_with("heapwatch_live_task"))
+            .collect::<Vec<_>>()
+    );
+}
+
+/// An alert names the line from these labels alone.
+#[test]
+fn growth_has_the_verdict_and_the_interval_at_each_site() {
+    let text = verdicts(Exposition::Classic);
+    assert_eq!(value(&text, "heapwatch_sites{verdict=\"leaking\"} "), 1.0);
+    let site = |name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name) && line.contains("verdict=\"leaking\""));
+        let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        assert!(
+            line.contains(
+                "function=\"chat::register\",location=\"src/chat.rs:41\",own_location=\"\""
+            ),
+            "{line}"
+        );
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let [low, rate, high] = [
+        "heapwatch_site_growth_low_bytes_per_second{",
+        "heapwatch_site_growth_bytes_per_second{",
+        "heapwatch_site_growth_high_bytes_per_second{",
+    ]
+    .map(site);
+    assert!(low < rate && rate < high, "{low} {rate} {high}");
+}
+
 fn promtool_check(text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -188,4 +334,5 @@ fn promtool_accepts_the_classic_form() {
     let bytes: Vec<f64> = (1..=30).map(f64::from).collect();
     promtool_check(&render(&collector(bytes), Exposition::Classic).unwrap());
     promtool_check(&awkward(Exposition::Classic));
+    promtool_check(&verdicts(Exposition::Classic));
 }

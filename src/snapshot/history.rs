@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use super::PerProcess;
 use super::evidence::{self, SiteKey};
@@ -30,6 +31,8 @@ pub(crate) struct History {
     sites: HashMap<SiteKey, Box<SiteHistory>>,
     /// Sites that found no room, at the last tick.
     left_out: usize,
+    /// When the last tick was noted.
+    last_noted: Option<SystemTime>,
 }
 
 struct SiteHistory {
@@ -48,6 +51,7 @@ pub(crate) fn note(tick: u32, readings: &[evidence::Past], more_bytes: usize) {
     if let Some(history) = HISTORY.get_or_init(Mutex::default) {
         let mut history = lock(history);
         history.note(tick, evidence::tick_seconds(), readings);
+        history.last_noted = Some(SystemTime::now());
         evidence::set_history_bytes(history.bytes() + more_bytes);
     }
 }
@@ -55,6 +59,12 @@ pub(crate) fn note(tick: u32, readings: &[evidence::Past], more_bytes: usize) {
 /// What the history says now; `None` where none was begun.
 pub(super) fn read<T>(with: impl FnOnce(&History) -> T) -> Option<T> {
     HISTORY.get().map(|history| with(&lock(history)))
+}
+
+/// When the last tick was noted; none before the first.
+#[cfg(feature = "server")]
+pub(crate) fn last_noted() -> Option<SystemTime> {
+    read(|history| history.last_noted).flatten()
 }
 
 /// Changes the minimum watch.

@@ -190,6 +190,13 @@ pub(super) fn watched_seconds(now_ns: u64) -> f64 {
     (now_ns - fork::began_ns().min(now_ns)) as f64 / 1e9
 }
 
+/// All that [`Dropped::reason`] may be.
+#[cfg(feature = "server")]
+pub(crate) fn loss_reasons() -> impl Iterator<Item = &'static str> {
+    let losses = Loss::ALL.into_iter().filter(|loss| loss.loses_bytes());
+    losses.map(Loss::name)
+}
+
 /// What limits the snapshot, in sentences.
 fn notes() -> Vec<String> {
     let mut notes = Vec::new();
