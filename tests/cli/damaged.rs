@@ -11,9 +11,9 @@ use crate::command::{finish, heapwatch, run};
 use crate::files::sample;
 use crate::folder::Folder;
 
-/// What reading anything at all may take: the most that a file may have, twice while it grows in
-/// memory, and the program itself.
-const MOST_MIB: i64 = 450;
+/// What reading anything at all may take: the most that a file may have, as much again for what it
+/// unpacks to, and the program itself.
+pub const MOST_MIB: i64 = 300;
 
 /// Every command that reads a file refuses it with this.
 fn refused(path: &Path, said: &str) {
