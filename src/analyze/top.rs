@@ -77,7 +77,7 @@ pub struct Row<'s> {
     pub amounts: Amounts,
     /// How fast live bytes have grown over the last two thirds of the watch, with the noise of
     /// sampling and of births; none where nobody [watched](crate::watch), or not for long enough.
-    /// The rate of a [verdict](crate::growth) may be another: that of a leak leaves out what dies.
+    /// The rate of a [verdict](mod@crate::growth) may be another: that of a leak leaves out what dies.
     pub growth_bytes_per_second: Option<Estimate>,
 }
 
