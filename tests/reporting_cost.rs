@@ -197,6 +197,11 @@ fn reports_of_many_sites_are_quick_and_leave_nothing_behind() {
     let slack = if cfg!(debug_assertions) { 4 } else { 1 };
     heapwatch::set_interval(1).unwrap();
     let blocks = fill();
+    let unwatched = median(
+        (0..9)
+            .map(|_| timed(|| heapwatch::snapshot().unwrap()).1)
+            .collect(),
+    );
     let tick = Duration::from_millis(500);
     let config = heapwatch::Config::new().addr("127.0.0.1:0").tick(tick);
     let server = config.serve().unwrap();
@@ -233,7 +238,7 @@ fn reports_of_many_sites_are_quick_and_leave_nothing_behind() {
     assert!((SITES..SITES + 500).contains(&sites), "{sites}");
     assert!(snapshot.live().objects >= (SITES * BLOCKS_PER_SITE) as f64);
     let took = median(times.iter().map(|(_, took)| *took).collect());
-    println!("snapshot {took:?} of {sites} sites");
+    println!("snapshot {took:?} of {sites} sites, {unwatched:?} before they were watched");
 
     let idle = longest_wait(|| thread::sleep(later));
     let busy = longest_wait(|| assert!(profile(addr) > 0));

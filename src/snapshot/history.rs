@@ -98,10 +98,15 @@ impl History {
         let started = *self.started.get_or_insert(now);
         let tick = now.saturating_sub(started);
         self.left_out = 0;
+        // Looked for once a tick: thousands may find none.
+        let mut room = true;
         for reading in readings {
             let known = self.sites.contains_key(&reading.site);
             let holds = reading.live().bytes > 0.0;
-            if !known && (!holds || !self.make_room()) {
+            if !known && holds {
+                room = room && self.make_room();
+            }
+            if !known && (!holds || !room) {
                 self.left_out += usize::from(holds);
                 continue;
             }
