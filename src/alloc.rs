@@ -11,7 +11,7 @@ use crate::Error;
 use crate::config::MAX_INTERVAL;
 use crate::record::loss;
 use crate::record::unwind::Mark;
-use crate::record::{self, region, settings, thread};
+use crate::record::{self, region, settings, supply, thread};
 
 use jemalloc::Jemalloc;
 
@@ -116,6 +116,10 @@ impl<A: GlobalAlloc> Alloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn alloc_slow(&self, layout: Layout, zeroed: bool) -> *mut u8 {
+        if thread::supply().is_some() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.alloc_supplied(layout, zeroed) };
+        }
         let mark = Mark::here();
         if !record::calibrating(mark)
             && let Some(interval) = record::due()
@@ -135,6 +139,20 @@ impl<A: GlobalAlloc> Alloc<A> {
         }
         // SAFETY: the caller's promise.
         unsafe { self.alloc_inner(layout, zeroed) }
+    }
+
+    /// For heapwatch itself, out of what it has taken beforehand; see [`supply::with`].
+    ///
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::alloc`].
+    unsafe fn alloc_supplied(&self, layout: Layout, zeroed: bool) -> *mut u8 {
+        let block = supply::take(layout);
+        if block.is_null() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.alloc_inner(layout, zeroed) };
+        }
+        block
     }
 
     /// # Safety
@@ -184,6 +202,10 @@ impl<A: GlobalAlloc> Alloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn realloc_slow(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if thread::supply().is_some() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.realloc_supplied(ptr, layout, new_size) };
+        }
         let mark = Mark::here();
         let calibrating = record::calibrating(mark);
         let interval = if thread::is_due() && !calibrating {
@@ -196,20 +218,57 @@ impl<A: GlobalAlloc> Alloc<A> {
             match (region::contains(ptr), interval) {
                 (false, None) => self.inner.realloc(ptr, layout, new_size),
                 (false, Some(interval)) => self.realloc_in(ptr, layout, new_size, interval, mark),
-                (true, None) => self.realloc_out(ptr, layout, new_size),
-                (true, Some(interval)) => {
-                    let block = realloc_within(ptr, layout, new_size, interval, mark);
-                    if !block.is_null() {
-                        return block;
-                    }
-                    // No room in the region is no reason to fail.
-                    let block = self.realloc_out(ptr, layout, new_size);
-                    if !block.is_null() {
-                        loss::count(region::why_not());
-                    }
-                    block
+                (true, interval) => self.realloc_ours(ptr, layout, new_size, interval, mark),
+            }
+        }
+    }
+
+    /// For heapwatch itself: what is resized while there is a supply came out of it, and parts of
+    /// a supply are not given back.
+    ///
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::realloc`].
+    unsafe fn realloc_supplied(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise, as in `realloc_in`.
+        unsafe {
+            let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
+            let block = self.alloc_supplied(new_layout, false);
+            if !block.is_null() {
+                ptr::copy_nonoverlapping(ptr, block, layout.size().min(new_size));
+            }
+            block
+        }
+    }
+
+    /// A block of the region: within it if the new draw is sampled, or if moving out would cost
+    /// more than an unsampled block in the region does.
+    ///
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::realloc`], and the block is in the region.
+    unsafe fn realloc_ours(
+        &self,
+        ptr: *mut u8,
+        layout: Layout,
+        new_size: usize,
+        interval: Option<u32>,
+        mark: Mark,
+    ) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if interval.is_some() || stays(layout.size().min(new_size)) {
+                let block = realloc_within(ptr, layout, new_size, interval, mark);
+                if !block.is_null() {
+                    return block;
                 }
             }
+            // No room in the region is no reason to fail.
+            let block = self.realloc_out(ptr, layout, new_size);
+            if !block.is_null() && interval.is_some() {
+                loss::count(region::why_not());
+            }
+            block
         }
     }
 
@@ -266,7 +325,18 @@ impl<A: GlobalAlloc> Alloc<A> {
     }
 }
 
-/// Within the region, in place where that is possible.
+/// Bytes from which on a block that is resized unsampled stays in the region rather than being
+/// copied: buffers that grow by doubling would else cross over again and again.
+const STAYS_FROM: usize = 16 << 10;
+
+/// Whether a block of the region that is resized unsampled, with so many bytes to keep, stays. Not
+/// where the region is small: there its room is for what is sampled; nor on a muted thread, which
+/// must not touch the tables.
+fn stays(kept: usize) -> bool {
+    kept >= STAYS_FROM && region::is_roomy() && !thread::is_muted()
+}
+
+/// Within the region, in place where that is possible; recorded if there is an interval.
 ///
 /// # Safety
 ///
@@ -275,7 +345,7 @@ unsafe fn realloc_within(
     ptr: *mut u8,
     layout: Layout,
     new_size: usize,
-    interval: u32,
+    interval: Option<u32>,
     mark: Mark,
 ) -> *mut u8 {
     let old = record::take(ptr as usize);
@@ -290,7 +360,9 @@ unsafe fn realloc_within(
     if let Some(old) = old {
         record::freed(&old);
     }
-    record::allocated(block as usize, new_size, interval, mark);
+    if let Some(interval) = interval {
+        record::allocated(block as usize, new_size, interval, mark);
+    }
     block
 }
 

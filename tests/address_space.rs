@@ -120,6 +120,31 @@ fn used_up() {
     check_and_free(again);
 }
 
+/// A small region is for what is sampled: blocks that are resized unsampled leave it, however large
+/// they are, and samples find room again.
+#[test]
+fn unsampled_blocks_leave_a_small_region() {
+    if !child::is_child() {
+        let test = "unsampled_blocks_leave_a_small_region";
+        println!("{}", run_limited(test, 1 << 30));
+        return;
+    }
+    let mut grown = hold(200, 100_000);
+    heapwatch::set_interval(0).unwrap();
+    for block in &mut grown {
+        assert!(block.resize(600_000));
+    }
+    heapwatch::set_interval(1).unwrap();
+    let sampled = hold(200, 100_000);
+    let counts = now_through(hold as *const ());
+    assert!(counts.live_bytes >= 20e6, "{counts:?}");
+    for (i, block) in grown.iter_mut().enumerate() {
+        assert!(block.holds(i as u64, 100_000));
+    }
+    grown.into_iter().for_each(Block::free);
+    check_and_free(sampled);
+}
+
 /// All of the address space used up, the region's and the program's: null, and back again.
 #[test]
 fn nothing_left_at_all() {

@@ -177,6 +177,47 @@ fn realloc_keeps_contents_whichever_way_it_moves() {
     }
 }
 
+/// A large block stays where it is when it is resized unsampled. It must keep its contents, must
+/// not be counted any more, and can be sampled again, shrink, move out and be freed.
+#[test]
+fn large_blocks_are_resized_unsampled_in_place() {
+    let _turn = my_turn();
+    for align in [1, 64] {
+        for end in [100, 9 << 20] {
+            heapwatch::set_interval(SAMPLED).unwrap();
+            let mut block = first(Layout::from_size_align(1 << 20, align).unwrap());
+            block.fill(3);
+            let sampled_at = block.start;
+            heapwatch::set_interval(UNSAMPLED).unwrap();
+            assert!(second(&mut block, (1 << 20) - 5000));
+            assert_eq!(block.start, sampled_at, "nothing was to be copied");
+            for size in [3 << 20, 17 << 10, 5 << 20] {
+                let kept = block.size().min(size).min(17 << 10);
+                assert!(second(&mut block, size));
+                assert!(block.holds(3, kept) && block.is_aligned(), "at {size}");
+            }
+            let (at_first, at_second) = (
+                now_through(first as *const ()),
+                now_through(second as *const ()),
+            );
+            assert_eq!((at_first.live_bytes, at_second.live_bytes), (0.0, 0.0));
+            heapwatch::set_interval(SAMPLED).unwrap();
+            assert!(second(&mut block, 6 << 20));
+            assert_eq!(
+                now_through(second as *const ()).live_bytes,
+                f64::from(6 << 20)
+            );
+            heapwatch::set_interval(UNSAMPLED).unwrap();
+            assert!(second(&mut block, end));
+            assert!(block.holds(3, end.min(17 << 10)));
+            assert_eq!(now_through(second as *const ()).live_bytes, 0.0);
+            std::thread::spawn(move || block.free()).join().unwrap();
+            let counts = now_through(second as *const ());
+            assert_eq!((counts.live_objects, counts.live_bytes), (0.0, 0.0));
+        }
+    }
+}
+
 /// The interval may change between any two operations on a block.
 #[test]
 fn blocks_outlive_changes_of_interval() {

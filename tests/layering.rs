@@ -36,6 +36,7 @@ const UNSAFE: &[&str] = &[
     "record/region.rs",
     "record/settings.rs",
     "record/stack.rs",
+    "record/supply.rs",
     "record/unwind.rs",
     "symbols/object.rs",
 ];

@@ -13,16 +13,31 @@ struct Refusing;
 
 thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(usize::MAX) };
+    static RANDOM: Cell<Option<Rng>> = const { Cell::new(None) };
 }
 
 fn refuse_above(size: usize) {
     LARGEST.set(size);
 }
 
+/// Refuses every other allocation of this thread, at random.
+fn refuse_at_random(rng: Option<Rng>) {
+    RANDOM.set(rng);
+}
+
+fn refuses(size: usize) -> bool {
+    let at_random = RANDOM.take().is_some_and(|mut rng| {
+        let refused = rng.below(2) == 0;
+        RANDOM.set(Some(rng));
+        refused
+    });
+    at_random || size > LARGEST.get()
+}
+
 // SAFETY: System's blocks or null.
 unsafe impl GlobalAlloc for Refusing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > LARGEST.get() {
+        if refuses(layout.size()) {
             return std::ptr::null_mut();
         }
         // SAFETY: the caller's promise.
@@ -35,7 +50,7 @@ unsafe impl GlobalAlloc for Refusing {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > LARGEST.get() {
+        if refuses(layout.size()) {
             return std::ptr::null_mut();
         }
         // SAFETY: the caller's promise.
@@ -43,7 +58,7 @@ unsafe impl GlobalAlloc for Refusing {
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if new_size > LARGEST.get() {
+        if refuses(new_size) {
             return std::ptr::null_mut();
         }
         // SAFETY: the caller's promise.
@@ -163,6 +178,46 @@ fn nothing_for_heapwatch_itself() {
     }
     let counts = now_through(one as *const ());
     assert_eq!((counts.live_objects, counts.live_bytes), (0.0, 0.0));
+}
+
+/// What heapwatch makes for itself has many parts, and any of them may be the one that is refused,
+/// also when others were granted just before: it is survived. Many threads at once, because each
+/// then makes unwind rules of its own.
+#[test]
+fn refusals_at_random_never_abort() {
+    const THREADS: u64 = 8;
+    if !child::is_child() {
+        for seed in 1..=6_u64 {
+            let mut command = child::command("refusals_at_random_never_abort");
+            child::run(command.env("SEED_OF_REFUSALS", seed.to_string()));
+        }
+        return;
+    }
+    let seed: u64 = std::env::var("SEED_OF_REFUSALS").unwrap().parse().unwrap();
+    heapwatch::set_interval(1).unwrap();
+    let together = std::sync::Barrier::new(THREADS as usize);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let together = &together;
+            scope.spawn(move || {
+                let mut blocks = Vec::with_capacity(3000);
+                together.wait();
+                refuse_at_random(Some(Rng(seed * THREADS + thread)));
+                for i in 0..3000 {
+                    deep(i % 100, 16 + i % 7, &mut blocks);
+                }
+                refuse_at_random(None);
+                blocks.into_iter().for_each(Block::free);
+            });
+        }
+    });
+    let snapshot = heapwatch::snapshot().unwrap();
+    assert!(
+        snapshot.info().samples > 1000,
+        "{}",
+        snapshot.info().samples
+    );
+    assert_eq!(now_through(one as *const ()).live_bytes, 0.0);
 }
 
 /// Tables that cannot grow on a fresh thread, refusals at random for the program's own sizes: the

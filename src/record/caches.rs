@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use framehop::{CacheNative, MustNotAllocateDuringUnwind};
 
 use super::fork::PerProcess;
-use super::modules::has_memory;
+use super::{supply, thread};
 
 type Cache = CacheNative<MustNotAllocateDuringUnwind>;
 
@@ -31,7 +31,7 @@ const CACHE_BYTES: usize = 36 << 10;
 
 struct Set {
     caches: [Option<Box<Cache>>; CACHES],
-    /// How many of them addresses are spread over.
+    /// How many of them addresses are spread over: a power of two.
     in_use: usize,
     /// Look-ups and misses of the first cache when it was judged last.
     judged: (u64, u64),
@@ -65,6 +65,15 @@ struct Pool {
 
 static POOL: PerProcess<Pool> = PerProcess::new();
 
+impl Pool {
+    /// The slots, this thread's own one first: what a thread puts back it mostly finds again, in
+    /// its core's cache.
+    fn slots(&self) -> impl Iterator<Item = &AtomicPtr<Set>> + Clone {
+        let (before, from) = self.free.split_at(thread::number() % MAX_SETS);
+        from.iter().chain(before)
+    }
+}
+
 /// A set that is this walk's alone until it is dropped.
 pub(crate) struct CheckedOut {
     pool: &'static Pool,
@@ -77,7 +86,7 @@ pub(crate) struct CheckedOut {
 pub(crate) fn check_out(may_make: bool) -> Option<CheckedOut> {
     let pool = POOL.get_or_init(Pool::default)?;
     for _ in 0..MAX_TURNS {
-        let free = pool.free.iter().find_map(|slot| {
+        let free = pool.slots().find_map(|slot| {
             // Acquire: what the previous holder wrote into the set is seen.
             let set = slot.swap(ptr::null_mut(), Ordering::Acquire);
             (!set.is_null()).then_some(set)
@@ -125,13 +134,20 @@ impl Pool {
 }
 
 fn make_set() -> Option<*mut Set> {
-    has_memory(size_of::<Set>()).then(|| {
+    let make = || {
         Box::into_raw(Box::new(Set {
             caches: [const { None }; CACHES],
             in_use: FIRST_CACHES,
             judged: (0, 0),
         }))
-    })
+    };
+    // SAFETY: sets are never freed.
+    unsafe { supply::with(size_of::<Set>(), make) }
+}
+
+fn make_cache() -> Option<Box<Cache>> {
+    // SAFETY: no cache is ever taken out of its set, and sets are never freed.
+    unsafe { supply::with(CACHE_BYTES, Box::<Cache>::default) }
 }
 
 impl CheckedOut {
@@ -142,9 +158,12 @@ impl CheckedOut {
         let set = unsafe { &mut *self.set };
         // The upper bits of a multiplicative hash: framehop picks by the lower bits.
         let hash = address.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let index = (hash >> 32) as usize % set.in_use;
-        if set.caches[index].is_none() && self.may_make && has_memory(2 * CACHE_BYTES) {
-            set.caches[index] = Some(Box::new(Cache::default()));
+        let index = (hash >> 32) as usize & (set.in_use - 1);
+        if set.caches[index].is_none()
+            && self.may_make
+            && let Some(cache) = make_cache()
+        {
+            set.caches[index] = Some(cache);
             self.pool.caches.fetch_add(1, Ordering::Relaxed);
         }
         if set.caches[index].is_some() {
@@ -164,7 +183,7 @@ impl Drop for CheckedOut {
         unsafe { (*self.set).judge() };
         // There are never more sets than slots, so one is always free; but not the same one, while
         // others come and go, so one look at each may miss it.
-        for slot in self.pool.free.iter().cycle() {
+        for slot in self.pool.slots().cycle() {
             // Release: pairs with the acquire in `check_out`.
             let put = slot.compare_exchange(
                 ptr::null_mut(),

@@ -20,6 +20,7 @@ pub(crate) mod settings;
 pub(crate) mod sites;
 pub(crate) mod stack;
 pub(crate) mod sum;
+pub(crate) mod supply;
 pub(crate) mod thread;
 pub(crate) mod unwind;
 

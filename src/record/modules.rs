@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use framehop::{ExplicitModuleSectionInfo, MustNotAllocateDuringUnwind, Unwinder, UnwinderNative};
 
-use super::fork;
+use super::{fork, supply};
 
 pub(crate) type Tables = &'static [u8];
 pub(crate) type ModuleUnwinder = UnwinderNative<Tables, MustNotAllocateDuringUnwind>;
@@ -24,6 +24,10 @@ pub(crate) type ModuleUnwinder = UnwinderNative<Tables, MustNotAllocateDuringUnw
 const MAX_REPLACEMENTS: usize = 1024;
 /// Bytes of unwind tables that may be copied.
 const MAX_COPIED: usize = 16 << 20;
+
+/// What the unwinder takes for a module: what it knows of it, and four times a place in its list,
+/// which is left behind in half the size, a quarter and so on.
+const UNWINDER_BYTES: usize = 512 + 4 * size_of::<framehop::Module<Tables>>();
 
 /// A loaded object.
 #[derive(Clone)]
@@ -129,32 +133,28 @@ pub(crate) fn discover(address: usize) -> bool {
     {
         return false;
     }
-    if !has_memory(256 << 10) {
-        return false;
-    }
     let Some(_replacing) = Replacing::start() else {
         return false;
     };
     let Some(found) = find_object(address) else {
         return false;
     };
-    let mut modules: Vec<Module> = list
-        .modules
-        .iter()
-        .filter(|module| !overlap(&module.range, &found.range))
-        .cloned()
-        .collect();
+    let mut modules = Vec::new();
+    if modules.try_reserve_exact(list.modules.len() + 1).is_err() {
+        return false;
+    }
+    let others = list.modules.iter();
+    modules.extend(
+        others
+            .filter(|module| !overlap(&module.range, &found.range))
+            .cloned(),
+    );
     modules.push(found);
     publish(modules)
 }
 
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
-}
-
-/// Whether allocations of about this size would succeed. What follows may abort if they do not.
-pub(crate) fn has_memory(bytes: usize) -> bool {
-    Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
 }
 
 /// The right to replace the list. Tried for, never waited for.
@@ -183,13 +183,22 @@ impl Drop for Replacing {
     }
 }
 
+/// Whether there was memory for the list.
 fn publish(modules: Vec<Module>) -> bool {
+    // The unwinder's own list doubles as it grows, and its first room is for four.
+    let bytes = (modules.len() + 4) * UNWINDER_BYTES + size_of::<ModuleList>();
+    let make = || {
+        let mut unwinder = ModuleUnwinder::new();
+        for module in modules.iter().filter(|module| !module.gone) {
+            unwinder.add_module(module.for_unwinder());
+        }
+        Box::into_raw(Box::new(ModuleList { unwinder, modules }))
+    };
+    // SAFETY: lists are never freed, nor changed.
+    let Some(list) = (unsafe { supply::with(bytes, make) }) else {
+        return false;
+    };
     REPLACEMENTS.fetch_add(1, Ordering::Relaxed);
-    let mut unwinder = ModuleUnwinder::new();
-    for module in modules.iter().filter(|module| !module.gone) {
-        unwinder.add_module(module.for_unwinder());
-    }
-    let list = Box::into_raw(Box::new(ModuleList { unwinder, modules }));
     // Release: pairs with the acquire in `current`.
     CURRENT.store(list, Ordering::Release);
     true
@@ -250,6 +259,9 @@ fn loaded(known: &[Module], copy: bool) -> (Vec<Module>, u64) {
         // SAFETY: the loader passes a valid description, and `collect` is what we gave it.
         let (info, collect) = unsafe { (&*info, &mut *collect.cast::<Collect<'_>>()) };
         collect.counts = counts(info);
+        if collect.modules.try_reserve(1).is_err() {
+            return 0;
+        }
         // SAFETY: the loader describes a module that is mapped while this function runs.
         unsafe {
             let headers = raw_slice(info.dlpi_phdr, info.dlpi_phnum as usize);
@@ -272,7 +284,7 @@ fn loaded(known: &[Module], copy: bool) -> (Vec<Module>, u64) {
     let mut collect = Collect {
         known,
         copy,
-        modules: Vec::with_capacity(64),
+        modules: Vec::new(),
         counts: 0,
     };
     // SAFETY: `each` gets a pointer to `collect`, which outlives the call.

@@ -1,5 +1,6 @@
-//! The reserved address range in which all sampled blocks live, and nothing else but the
-//! allocator's own bookkeeping for it.
+//! The reserved address range in which all sampled blocks live. Beside them there is only the
+//! allocator's own bookkeeping for it, and large blocks that were sampled until they were resized:
+//! these have no record, and are freed as any other.
 //!
 //! It is filled by jemalloc arenas of our own, which get their memory through the extent hooks
 //! below: a bump pointer over the range. Whether a block was sampled is then a comparison of its
@@ -22,6 +23,8 @@ use super::thread;
 const WANTED: usize = 4 << 40;
 /// Below this a region is not worth having: jemalloc takes 2 MiB for each arena's bookkeeping.
 const LEAST: usize = 64 << 20;
+/// From this size on it is taken to have room for whatever is resized in it.
+const ROOMY: usize = WANTED / 4;
 /// Under a limit on address space (`ulimit -v`), the region takes at most this share of it: the
 /// rest is the program's.
 const SHARE_OF_LIMIT: usize = 8;
@@ -159,6 +162,13 @@ pub(crate) fn is_reserved() -> bool {
     LEN.load(Ordering::Relaxed) != 0
 }
 
+/// Whether the region has more room than any program has memory, so that blocks which need not be
+/// in it take nothing away from those which must.
+pub(crate) fn is_roomy() -> bool {
+    // Relaxed: written once, and either answer is sound.
+    LEN.load(Ordering::Relaxed) >= ROOMY
+}
+
 /// Makes the first arena, which also makes sure that jemalloc has started.
 pub(crate) fn warm_up() {
     let _ = arena_in(0);
@@ -179,8 +189,9 @@ pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
         return ptr::null_mut();
     };
     let zero = if zeroed { jemalloc::MALLOCX_ZERO } else { 0 };
+    let size = roomy_size(layout.size());
     // SAFETY: the size is not zero, and the flags name an arena that exists.
-    unsafe { jemalloc::mallocx(layout.size().max(1), flags(arena, layout.align()) | zero) }.cast()
+    unsafe { jemalloc::mallocx(size, flags(arena, layout.align()) | zero) }.cast()
 }
 
 /// Gives a block back.
@@ -244,8 +255,20 @@ pub(crate) unsafe fn reallocate(ptr: *mut u8, align: usize, new_size: usize) -> 
     let Some(arena) = arena_for(new_size) else {
         return ptr::null_mut();
     };
+    let size = roomy_size(new_size);
     // SAFETY: the caller's promise; the size is not zero.
-    unsafe { jemalloc::rallocx(ptr.cast(), new_size.max(1), flags(arena, align)) }.cast()
+    unsafe { jemalloc::rallocx(ptr.cast(), size, flags(arena, align)) }.cast()
+}
+
+/// Small sampled blocks are few. In jemalloc's size classes each would mostly be alone in its page,
+/// made for it and given up after it, which costs more than all else about a sample; in these few
+/// sizes they share pages.
+fn roomy_size(size: usize) -> usize {
+    match size {
+        0..=128 => 128,
+        129..=512 => 512,
+        size => size,
+    }
 }
 
 fn flags(arena: u32, align: usize) -> i32 {

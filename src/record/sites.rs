@@ -318,7 +318,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn hash_of(frames: &[usize]) -> u64 {
-    frames.iter().fold(frames.len() as u64, |hash, &frame| {
-        mix(hash ^ frame as u64).rotate_left(5)
-    })
+    // One multiplication per frame, as a capture is short; the bits are spread at the end.
+    let hash = frames.iter().fold(frames.len() as u64, |hash, &frame| {
+        (hash.rotate_left(23) ^ frame as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    });
+    mix(hash)
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::sampler::{Countdown, Rng, mix};
 use super::scopes::ScopeId;
+use super::supply::Supply;
 
 /// Bytes that a muted thread may allocate before its countdown runs out: never.
 const MUTED: i64 = i64::MAX / 2;
@@ -25,6 +26,7 @@ struct Thread {
     number: Cell<u32>,
     stack: Cell<(usize, usize)>,
     membership: Cell<Membership>,
+    supply: Cell<Option<Supply>>,
 }
 
 /// Whether a thread is in a scope.
@@ -50,6 +52,7 @@ thread_local! {
             number: Cell::new(0),
             stack: Cell::new((0, 0)),
             membership: Cell::new(Membership::Unknown),
+            supply: Cell::new(None),
         }
     };
 }
@@ -189,6 +192,32 @@ pub(crate) fn membership() -> Membership {
 
 pub(crate) fn join(membership: Membership) {
     THREAD.with(|thread| thread.membership.set(membership));
+}
+
+/// Runs `make` with every allocation of this muted thread going to the slow path, which will find
+/// the [`supply`].
+pub(crate) fn supplied<T>(supply: Supply, make: impl FnOnce() -> T) -> T {
+    THREAD.with(|thread| {
+        let left = thread.left.get();
+        set_supply(supply);
+        let made = make();
+        thread.supply.set(None);
+        thread.left.set(left);
+        made
+    })
+}
+
+/// What is left for a thread in [`supplied`].
+pub(crate) fn supply() -> Option<Supply> {
+    THREAD.with(|thread| thread.supply.get())
+}
+
+/// Leaves so much for this thread, which is in [`supplied`].
+pub(crate) fn set_supply(supply: Supply) {
+    THREAD.with(|thread| {
+        thread.supply.set(Some(supply));
+        thread.left.set(-1);
+    });
 }
 
 /// Runs `probe` with every allocation of this thread going to the slow path, which will see
