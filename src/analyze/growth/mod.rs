@@ -32,6 +32,7 @@ mod group;
 mod limit;
 mod lives;
 mod mortality;
+mod production;
 mod stats;
 mod tail;
 mod trend;
@@ -120,6 +121,7 @@ fn verdict_of(site: &SiteEvidence<'_>, watch: &Watch) -> Judgement {
     }
     if let Some(trend) = trend.filter(|trend| trend.grows() || trend.follows_load()) {
         let with_load = trend.follows_load();
+        let p_value = if with_load { 1.0 } else { trend.p_value() };
         return Judgement {
             verdict: if with_load {
                 Verdict::Stable
@@ -131,8 +133,8 @@ fn verdict_of(site: &SiteEvidence<'_>, watch: &Watch) -> Judgement {
                 (false, true) => Some(Pattern::Backlog),
                 (false, false) => None,
             },
-            confidence: Some(trend.confidence).filter(|_| !with_load),
-            p_value: if with_load { 1.0 } else { trend.p_value },
+            confidence: (!with_load).then_some(1.0 - p_value),
+            p_value,
             finding: Finding::Trend(trend),
             ..blank
         };

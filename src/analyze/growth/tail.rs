@@ -20,6 +20,7 @@
 //! objects born before that were not seen to grow as old and die, which would explain the youngest too.
 
 use super::mortality::Mortality;
+use super::production::{PARTS, Production};
 use super::stats::{self, MIN_SAMPLES};
 use super::{Rate, SiteEvidence, Watch};
 use crate::snapshot::evidence::LiveObject;
@@ -33,9 +34,6 @@ const HAZARD_AT_AGE: f64 = 0.45;
 
 /// A mortality as low as the one seen may be chance this often.
 const SIGNIFICANCE: f64 = 0.05;
-
-/// Parts into which the time of production is cut.
-const PARTS: usize = 8;
 
 /// Evidence that objects grow old without dying.
 #[derive(Clone, Debug)]
@@ -89,8 +87,9 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
         }
         Horizon::all(watch.now, span, width)
             .filter(|horizon| whole || !horizon.elders_die(&cells, site.live, origin))
-            .filter_map(|horizon| horizon.judge(&cells, site.live, watch))
+            .filter_map(|horizon| Case::of(horizon, &cells, site.live, watch))
             .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
+            .map(|case| case.tail(watch))
     };
     at_scale(life, true).or_else(|| {
         let parts = [watch.now / 2, watch.now / 4]
@@ -163,40 +162,12 @@ impl Horizon {
             .collect()
     }
 
-    fn is_spread(&self, live: &[LiveObject], watch: &Watch) -> bool {
-        Production::of(self, &self.survivors(live), watch).is_spread()
+    fn production(&self, survivors: &[&LiveObject], watch: &Watch) -> Production {
+        Production::of(survivors, |sample| self.part(sample), watch)
     }
 
-    fn judge(&self, cells: &[Cell], live: &[LiveObject], watch: &Watch) -> Option<Tail> {
-        let mut survivors = self.survivors(live);
-        let all = Production::of(self, &survivors, watch);
-        // A step must not speak for a leak: what remains without it must do so alone.
-        let burst = all.burst();
-        survivors.retain(|sample| !burst.contains(&self.part(sample)));
-        let bytes: f64 = survivors.iter().map(|sample| sample.estimate()).sum();
-        let alive = survivors.len() as u32;
-        if alive < MIN_SAMPLES || bytes < watch.min_bytes as f64 {
-            return None;
-        }
-        let old = self.mortality((self.age, u32::MAX), cells, live, &burst);
-        let young = self.mortality((self.age / 4, self.age), cells, live, &burst);
-        let died = old.died;
-        let p_value = self.p_value(&old, &young);
-        if p_value > SIGNIFICANCE || !all.is_spread() || self.has_stopped(live) {
-            return None;
-        }
-        let production = Production::of(self, &survivors, watch);
-        let share = 1.0 - burst.len() as f64 / PARTS as f64;
-        Some(Tail {
-            reached: alive + died,
-            alive,
-            age_seconds: watch.seconds(f64::from(self.age)),
-            born_over_seconds: watch.seconds(f64::from(production.last - production.first)),
-            evenness: production.evenness(),
-            rate: self.rate(&survivors, &production, share, watch),
-            confidence: (1.0 - p_value) * self.not_stopped(&production, alive),
-            p_value,
-        })
+    fn is_spread(&self, live: &[LiveObject], watch: &Watch) -> bool {
+        self.production(&self.survivors(live), watch).is_spread()
     }
 
     /// Nothing that lives was born for twice as long as the longest wait before, although at the
@@ -236,17 +207,20 @@ impl Horizon {
         Mortality::between((from, to), dead.copied(), ages, self.now)
     }
 
-    /// Probability that so few die at old age by chance, of long lives or of a heavy tail, whichever explains
-    /// it better. Of the tests against a heavy tail the first needs no younger deaths; the second is exact
-    /// given the deaths of both ages together. Deaths at ages that the table does not tell apart are left
-    /// out of the younger, which errs on the side of harmlessness.
-    fn p_value(&self, old: &Mortality, young: &Mortality) -> f64 {
-        let by_life = stats::poisson_at_most(old.died, HAZARD / f64::from(self.span) * old.ticks);
-        let by_tail =
+    /// Probability that so few of those who live long die at old age by chance.
+    fn by_life(&self, old: &Mortality) -> f64 {
+        stats::poisson_at_most(old.died, HAZARD / f64::from(self.span) * old.ticks)
+    }
+
+    /// Probability that so few of a heavy tail do. The first test needs no younger deaths; the second is
+    /// exact given the deaths of both ages together. Deaths at ages that the table does not tell apart are
+    /// left out of the younger, which errs on the side of harmlessness.
+    fn by_tail(&self, old: &Mortality, young: &Mortality) -> f64 {
+        let by_level =
             stats::poisson_at_most(old.died, HAZARD_AT_AGE / f64::from(self.age) * old.ticks);
         let share = old.log_time / (old.log_time + young.log_time).max(f64::MIN_POSITIVE);
         let by_fall = stats::binomial_at_most(old.died, old.died + young.died, share);
-        by_life.max(by_tail.min(by_fall))
+        by_level.min(by_fall)
     }
 
     /// Births are a compound Poisson process, of which sampling takes a part: the squares of the
@@ -294,101 +268,60 @@ impl Horizon {
     }
 }
 
-/// When the survivors were born.
-struct Production {
-    parts: [f64; PARTS],
-    counts: [u32; PARTS],
-    first: u32,
-    last: u32,
+/// A horizon in which objects grow old without dying.
+struct Case<'a> {
+    horizon: Horizon,
+    survivors: Vec<&'a LiveObject>,
+    burst: std::ops::Range<usize>,
+    died: u32,
+    p_value: f64,
 }
 
-impl Production {
-    fn of(horizon: &Horizon, survivors: &[&LiveObject], watch: &Watch) -> Self {
-        let births = survivors.iter().map(|sample| sample.birth);
-        let mut production = Self {
-            parts: [0.0; PARTS],
-            counts: [0; PARTS],
-            first: births.clone().min().unwrap_or(0),
-            last: births.max().unwrap_or(0),
-        };
-        for sample in survivors {
-            let part = horizon.part(sample);
-            production.parts[part] += expected_samples(sample, watch);
-            production.counts[part] += 1;
+impl<'a> Case<'a> {
+    fn of(horizon: Horizon, cells: &[Cell], live: &'a [LiveObject], watch: &Watch) -> Option<Self> {
+        let mut survivors = horizon.survivors(live);
+        let all = horizon.production(&survivors, watch);
+        // A step must not speak for a leak: what remains without it must do so alone.
+        let burst = all.burst();
+        survivors.retain(|sample| !burst.contains(&horizon.part(sample)));
+        let bytes: f64 = survivors.iter().map(|sample| sample.estimate()).sum();
+        let few = survivors.len() < MIN_SAMPLES as usize || bytes < watch.min_bytes as f64;
+        if few || !all.is_spread() {
+            return None;
         }
-        production
-    }
-
-    /// The fullest part, if it holds far more than the others, and its fuller neighbour, into which
-    /// a burst may reach. In the last two short-lived objects gather too.
-    fn burst(&self) -> std::ops::Range<usize> {
-        let (fullest, most) =
-            self.parts
-                .iter()
-                .copied()
-                .enumerate()
-                .take(PARTS - 2)
-                .fold(
-                    (0, 0.0),
-                    |best, part| if part.1 > best.1 { part } else { best },
-                );
-        let others = (self.parts.iter().sum::<f64>() - most) / (PARTS as f64 - 1.0);
-        if most <= 3.0 * others + 4.0 {
-            return 0..0;
+        let old = horizon.mortality((horizon.age, u32::MAX), cells, live, &burst);
+        let by_life = horizon.by_life(&old);
+        if by_life > SIGNIFICANCE {
+            return None;
         }
-        let before = fullest.checked_sub(1).map_or(-1.0, |part| self.parts[part]);
-        let after = self.parts.get(fullest + 1).copied().unwrap_or(-1.0);
-        if before > after {
-            fullest - 1..fullest + 1
-        } else {
-            fullest..fullest + 2
+        let young = horizon.mortality((horizon.age / 4, horizon.age), cells, live, &burst);
+        let p_value = by_life.max(horizon.by_tail(&old, &young));
+        let leaks = p_value <= SIGNIFICANCE && !horizon.has_stopped(live);
+        leaks.then_some(Self {
+            horizon,
+            survivors,
+            burst,
+            died: old.died,
+            p_value,
+        })
+    }
+
+    fn tail(&self, watch: &Watch) -> Tail {
+        let alive = self.survivors.len() as u32;
+        let production = self.horizon.production(&self.survivors, watch);
+        let share = 1.0 - self.burst.len() as f64 / PARTS as f64;
+        let not_stopped = self.horizon.not_stopped(&production, alive);
+        Tail {
+            reached: alive + self.died,
+            alive,
+            age_seconds: watch.seconds(f64::from(self.horizon.age)),
+            born_over_seconds: watch.seconds(f64::from(production.last - production.first)),
+            evenness: production.evenness(),
+            rate: self
+                .horizon
+                .rate(&self.survivors, &production, share, watch),
+            confidence: (1.0 - self.p_value) * not_stopped,
+            p_value: self.p_value,
         }
     }
-
-    /// Still so without the fullest part.
-    fn is_spread(&self) -> bool {
-        let fullest = (0..PARTS).max_by(|a, b| self.parts[*a].total_cmp(&self.parts[*b]));
-        let rest = |from: usize| {
-            (from..PARTS)
-                .filter(move |part| Some(*part) != fullest)
-                .map(|part| self.parts[part])
-        };
-        let counted = |from: usize| -> u32 {
-            (from..PARTS)
-                .filter(|part| Some(*part) != fullest)
-                .map(|part| self.counts[part])
-                .sum()
-        };
-        let occupied = rest(0).filter(|part| *part > 0.0).count();
-        let late: f64 = rest(PARTS / 2).sum();
-        let (late_count, count) = (counted(PARTS / 2), counted(0));
-        let by_chance = stats::poisson_at_most(late_count, 0.4 * f64::from(count)) > 0.05;
-        // Well over half of what this many even births would occupy.
-        let all: u32 = self.counts.iter().sum();
-        let even = PARTS as f64 * (1.0 - (1.0 - 1.0 / PARTS as f64).powf(f64::from(all)));
-        occupied >= 2
-            && occupied as f64 + 1.0 >= 0.6 * even
-            && count >= 3
-            && late_count >= 1
-            && (late >= 0.25 * rest(0).sum::<f64>() || by_chance)
-    }
-
-    /// `exp` of the entropy.
-    fn evenness(&self) -> f64 {
-        let total: f64 = self.parts.iter().sum();
-        let entropy: f64 = self
-            .parts
-            .iter()
-            .filter(|part| **part > 0.0)
-            .map(|part| -part / total * (part / total).ln())
-            .sum();
-        entropy.exp()
-    }
-}
-
-/// How many samples at the present interval this sample stands for: objects sampled when the interval
-/// was shorter are more, and weigh less.
-fn expected_samples(sample: &LiveObject, watch: &Watch) -> f64 {
-    let interval = watch.interval_bytes.max(1) as f64;
-    f64::from(sample.weight) * -(-(sample.bytes as f64) / interval).exp_m1()
 }

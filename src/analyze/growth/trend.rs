@@ -37,10 +37,6 @@ pub(crate) struct Trend {
     pub(crate) rate: Rate,
     /// Whether objects are born in most bins.
     pub(crate) busy: bool,
-    /// Between 0 and 1.
-    pub(crate) confidence: f64,
-    /// Of the growth: by noise, and by increments or by longer lives.
-    pub(crate) p_value: f64,
     z: f64,
     live: Rise,
     /// Of live bytes per load, where the load is known.
@@ -78,6 +74,15 @@ impl Trend {
     #[must_use]
     pub(crate) fn lives_lengthen(&self) -> bool {
         self.lengthening.is_some_and(|sure| sure > 2.0)
+    }
+
+    /// Of the growth: by noise, and by increments or by longer lives.
+    #[must_use]
+    pub(crate) fn p_value(&self) -> f64 {
+        let p_noise = stats::student_above(self.z, 60.0);
+        let p_steps = stats::student_above(self.unexplained.steps, (BLOCKS - 2) as f64);
+        let by_lives = |sure| stats::student_above(sure, f64::from(u16::MAX));
+        p_noise.max(p_steps.min(self.lengthening.map_or(1.0, by_lives)))
     }
 
     /// As far as sampling lets it be known.
@@ -154,10 +159,6 @@ fn trend(points: &[Point], unit: f64, lengthening: Option<f64>, watch: &Watch) -
         .collect();
     let slope = stats::theil_sen(&sen);
     let unexplained = Rise::of(&points.iter().map(per_load).collect::<Vec<_>>());
-    let p_noise = stats::student_above(z, 60.0);
-    let p_steps = stats::student_above(unexplained.steps, (BLOCKS - 2) as f64);
-    let p_lives = lengthening.map_or(1.0, |sure| stats::student_above(sure, f64::from(u16::MAX)));
-    let p_value = p_noise.max(p_steps.min(p_lives));
     Trend {
         early_bytes: early,
         late_bytes: late,
@@ -173,8 +174,6 @@ fn trend(points: &[Point], unit: f64, lengthening: Option<f64>, watch: &Watch) -
             high: slope + spread,
         },
         busy: points.iter().filter(|point| point.births > 0.0).count() * 2 > points.len(),
-        confidence: 1.0 - p_value,
-        p_value,
         z,
         live: Rise::of(&lives),
         unexplained,

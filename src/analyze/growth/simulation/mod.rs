@@ -222,6 +222,8 @@ fn short_runs() {
     study(&[100], 300, true);
 }
 
+/// The same promise with fewer seeds at the two shorter lengths, about 10,700 leaking and 12,400 innocent
+/// trials. From the full study 82 ± 9 misses and 7 ± 3 false alarms are expected; 107 and 24 are allowed.
 #[test]
 fn fast_study() {
     let score = study(&LENGTHS[..2], 60, false);
@@ -329,6 +331,40 @@ fn many_sites_at_once() {
     assert_eq!(alarms, [[300]]);
 }
 
+/// What this thread has spent so far; other work on the machine does not count.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanos = stat.split(' ').next().and_then(|first| first.parse().ok());
+    nanos.map_or(f64::NAN, |nanos: f64| nanos / 1e9)
+}
+
+/// A site of a large process: twenty live samples among lives of a fifth of the watch.
+fn ten_thousand_sites() {
+    let mut world = World::new(2, 720);
+    for site in 0..1_000 {
+        world.site = site;
+        world.stream(
+            (0.0, 720.0),
+            |_| 100.0 / 720.0,
+            process::SMALL,
+            |w, _| w.exponential(144.0),
+        );
+    }
+    let fed: Vec<_> = (0..1_000).map(|site| world.feed(site, 720)).collect();
+    let members: Vec<Member<'_, usize>> = (0..10_000)
+        .map(|site| Member {
+            site: fed[site % 1_000].evidence(),
+            keys: [site, site],
+        })
+        .collect();
+    let start = cpu_seconds();
+    std::hint::black_box(growth::judge_all(&members, &watch(720)));
+    println!(
+        "judge_all: {:.1} ms for 10,000 sites with 200,000 live samples",
+        (cpu_seconds() - start) * 1e3
+    );
+}
+
 /// What judging costs, by the slowest kinds of site.
 #[test]
 #[ignore = "a measurement"]
@@ -348,18 +384,19 @@ fn cost() {
         (shape.build)(&mut world);
         let fed = world.feed(0, ticks);
         let watch = watch(ticks);
-        let start = std::time::Instant::now();
+        let start = cpu_seconds();
         for _ in 0..2_000 {
             std::hint::black_box(growth::judge(std::hint::black_box(&fed.evidence()), &watch));
         }
-        let each = start.elapsed().as_secs_f64() * 1e6 / 2_000.0;
+        let each = (cpu_seconds() - start) * 1e6 / 2_000.0;
         println!(
             "judge: {each:6.1} us, {:5} live samples, {name}",
             fed.live.len()
         );
     }
+    ten_thousand_sites();
     let mut all = vec![crate::analyze::series::Series::new(0); 5_000];
-    let start = std::time::Instant::now();
+    let start = cpu_seconds();
     for tick in 0..200u32 {
         for (site, series) in all.iter_mut().enumerate() {
             let live_bytes = (site as u64 * 7919 + u64::from(tick) * 104_729) % 10_000_000;
@@ -371,16 +408,16 @@ fn cost() {
             series.push(tick, &reading);
         }
     }
-    let tick = start.elapsed().as_secs_f64() * 1e6 / 200.0;
+    let tick = (cpu_seconds() - start) * 1e6 / 200.0;
     println!("push: {tick:.0} us per tick of 5,000 sites");
     let mut deaths = crate::snapshot::evidence::Deaths::new();
-    let start = std::time::Instant::now();
+    let start = cpu_seconds();
     for tick in 0..10_000_000u32 {
         std::hint::black_box(&mut deaths).record(tick - tick / 3, tick);
     }
     println!(
         "record: {:.1} ns per death",
-        start.elapsed().as_secs_f64() * 1e9 / 1e7
+        (cpu_seconds() - start) * 1e9 / 1e7
     );
     println!(
         "sizes: Deaths {} B, Series {} B, LiveObject {} B, Judgement {} B",
