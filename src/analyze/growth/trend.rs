@@ -114,13 +114,8 @@ pub(crate) fn measure(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Trend> {
         })
         .collect();
     (points.len() > BLOCKS).then(|| {
-        let lengthening = lives::lengthening(site, watch);
-        trend(
-            &points,
-            stats::unit_bytes(site.live, watch),
-            lengthening,
-            watch,
-        )
+        let unit = stats::unit_bytes(site.live, watch);
+        trend(&points, unit, || lives::lengthening(site, watch), watch)
     })
 }
 
@@ -131,7 +126,12 @@ struct Point {
     births: f64,
 }
 
-fn trend(points: &[Point], unit: f64, lengthening: Option<f64>, watch: &Watch) -> Trend {
+fn trend(
+    points: &[Point],
+    unit: f64,
+    lengthening: impl Fn() -> Option<f64>,
+    watch: &Watch,
+) -> Trend {
     let third = points.len() / 3;
     let (first, last) = (&points[..third], &points[points.len() - third..]);
     let mean = |part: &[Point], value: fn(&Point) -> f64| {
@@ -176,8 +176,11 @@ fn trend(points: &[Point], unit: f64, lengthening: Option<f64>, watch: &Watch) -
         busy: points.iter().filter(|point| point.births > 0.0).count() * 2 > points.len(),
         z,
         live: Rise::of(&lives),
+        // Only what may be growth is worth the time.
+        lengthening: (z > 2.0 && unexplained.tau > 0.5)
+            .then(lengthening)
+            .flatten(),
         unexplained,
-        lengthening,
         ratio_error: (unit / early.max(unit) + unit / late.max(unit)).sqrt(),
     }
 }
