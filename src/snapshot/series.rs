@@ -101,12 +101,12 @@ impl Bin {
     }
 }
 
-/// A level of live bytes that had never been reached before by [`RECORD_FACTOR`].
+/// A level of live bytes, held for two ticks, that had never been reached before by [`RECORD_FACTOR`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Record {
     /// Live bytes.
     pub(crate) bytes: f32,
-    /// Tick at which it was first seen.
+    /// The second tick at which it was seen.
     pub(crate) tick: u32,
 }
 
@@ -151,9 +151,12 @@ impl Series {
         self.next_tick = tick.saturating_add(1);
         self.widen(shift_for(tick));
         let index = self.index(tick);
+        // What is read while a collection moves to its larger block is the old one and the new: no
+        // level that was ever held.
+        let held = self.live().min(reading.live_bytes as f32);
         self.bins[index] = self.bins[index].then(Bin::of(reading));
         self.len = self.len.max(index as u8 + 1);
-        self.note_record(reading.live_bytes as f32, tick);
+        self.note_record(held, tick);
     }
 
     /// The bins in order of time; bin `i` begins at tick `i · width`.
@@ -186,8 +189,8 @@ impl Series {
         &self.records[..usize::from(self.record_count)]
     }
 
-    /// The history of several sites taken as one. Its records are those of the bins' last values,
-    /// dated to the end of their bin.
+    /// The history of several sites taken as one. Its records are of levels that two bins end with,
+    /// dated to the end of the second.
     #[must_use]
     pub(crate) fn sum<'a>(parts: impl IntoIterator<Item = &'a Series>) -> Option<Series> {
         let mut parts = parts.into_iter();
@@ -197,9 +200,10 @@ impl Series {
         }
         total.records = [Record::default(); RECORDS];
         total.record_count = 0;
-        for index in 0..usize::from(total.len) {
+        for index in 1..usize::from(total.len) {
             let end = ((index as u32 + 1) << total.shift).min(total.next_tick);
-            total.note_record(total.bins[index].last, end.saturating_sub(1));
+            let held = total.bins[index - 1].last.min(total.bins[index].last);
+            total.note_record(held, end.saturating_sub(1));
         }
         Some(total)
     }
@@ -352,13 +356,18 @@ mod tests {
 
     #[test]
     fn records_need_a_factor() {
-        let series = fed(&[0, 100, 120, 139, 140, 50, 141, 196, 1_000]);
+        let series = fed(&[
+            0, 100, 100, 120, 139, 140, 140, 50, 900, 141, 196, 196, 1_000, 1_000,
+        ]);
         let records: Vec<(f32, u32)> = series
             .records()
             .iter()
             .map(|record| (record.bytes, record.tick))
             .collect();
-        assert_eq!(records, [(100.0, 1), (140.0, 4), (196.0, 7), (1_000.0, 8)]);
+        assert_eq!(
+            records,
+            [(100.0, 2), (140.0, 6), (196.0, 11), (1_000.0, 13)]
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use super::stats;
 use super::{Rate, SiteEvidence, Watch};
-use crate::analyze::series::{Record, Series};
+use crate::analyze::series::{Bin, Record, Series};
 use crate::snapshot::evidence::LiveObject;
 
 /// Records needed.
@@ -19,6 +19,9 @@ const OVERDUE: f64 = 1.2;
 
 /// Records are dated to a tick and need not fall on it.
 const ROUNDING: f64 = 1.1;
+
+/// A reading twice as high as it should be raises the mean of fewer ticks than this by over a fifth.
+const FEW_TICKS: u32 = 5;
 
 /// More live samples than this are not a few.
 const FEW: usize = 64;
@@ -107,16 +110,23 @@ fn is_few(site: &SiteEvidence<'_>, watch: &Watch) -> bool {
     few || 2 * busy < bins.len() && largest >= 0.25 * live
 }
 
-/// Whether the mean of a bin was a tenth below one before it.
+/// Whether the mean of a bin was a tenth below one before it. Of a few ticks a mean says little: one
+/// may have been read while the collection moved, both blocks alive. There two bins must agree.
 fn has_fallen(series: &Series, since: u32) -> bool {
-    let mut highest = 0.0;
-    series
-        .bins()
-        .iter()
+    let bins = series.bins().iter().filter(|bin| bin.ticks > 0);
+    let bins: Vec<Bin> = bins
         .skip((since / series.width()) as usize)
-        .filter(|bin| bin.ticks > 0)
-        .any(|bin| {
-            highest = f32::max(highest, bin.mean);
-            bin.mean < 0.9 * highest
-        })
+        .copied()
+        .collect();
+    let mut highest = 0.0;
+    bins.windows(2).any(|pair| {
+        let (before, now) = (pair[0], pair[1].mean);
+        let held = if before.ticks < FEW_TICKS {
+            before.mean.min(now)
+        } else {
+            before.mean
+        };
+        highest = f32::max(highest, held);
+        now < 0.9 * highest
+    })
 }

@@ -130,6 +130,37 @@ fn doubling_is_a_container_until_it_is_overdue() {
     assert!(!full.alarms(), "{full:?}");
 }
 
+/// A hash map holds its old table and the new one while it moves. A reading that falls into that
+/// moment is neither a level nor, when it is over, a fall.
+#[test]
+fn a_container_may_be_read_while_it_moves() {
+    let moves = |tick: u64| {
+        let table = tick.max(1).next_power_of_two();
+        if tick.is_power_of_two() {
+            table + 2 * table
+        } else {
+            table
+        }
+    };
+    let largest = [LiveObject {
+        birth: 65,
+        weight: 1.0,
+        bytes: 128 * UNIT,
+    }];
+    for ticks in 40..120 {
+        let map = series(ticks, moves, |tick| u64::from(tick.is_power_of_two()));
+        let judged = judged(&map, &largest, &watch(ticks, 0));
+        // On the tick of a move nothing can be told.
+        if !(ticks - 1).is_power_of_two() {
+            assert_eq!(
+                judged.pattern,
+                Some(Pattern::Container),
+                "{ticks}: {judged:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn odd_input_is_survived() {
     let late = [LiveObject {
