@@ -28,6 +28,11 @@ impl Estimate {
         bytes_with_error(self)
     }
 
+    /// The number of objects that it is: `12.3k`.
+    pub fn count_text(&self) -> String {
+        count(self)
+    }
+
     /// The change in bytes that it is: `+12.3 MiB ± 1.4`.
     pub fn change_text(&self) -> String {
         bytes_change_with_error(self)

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Growth(Growth),
     /// Watch a service for a while and fail if it breaks a limit: for a CI step around a load test
     Check(Check),
+    /// A live view of a running service, on the whole screen
+    Watch(Watch),
     /// Draw the stacks that hold memory
     Flamegraph(Flamegraph),
     /// Write what a shell needs to complete command lines
@@ -152,6 +154,16 @@ pub(crate) struct Check {
 
     #[command(flatten)]
     pub(crate) to: To,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) from: From,
+
+    /// Time between two looks at the service; more where a look takes long
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub(crate) every: Span,
 }
 
 #[derive(Debug, clap::Args)]

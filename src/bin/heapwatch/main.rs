@@ -19,6 +19,7 @@ mod source;
 mod span;
 mod top;
 mod waiting;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -61,8 +62,14 @@ fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Diff(command) => diff::run(&command),
         Command::Growth(command) => growth::run(&command),
         Command::Check(command) => check::run(&command),
+        Command::Watch(command) => watch::run(&command),
         Command::Flamegraph(command) => flamegraph::run(&command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }
 }
+
+/// The tests look at the heap of their own process.
+#[cfg(test)]
+#[global_allocator]
+static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();

@@ -1,0 +1,93 @@
+//! Asks the service again and again, on a thread of its own.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use heapwatch::Snapshot;
+use heapwatch::growth::Growth;
+
+use crate::failure::Failure;
+use crate::source::{self, Source};
+
+/// Asking may keep the service busy for one part in this many.
+const AT_MOST_ONE_PART_IN: u32 = 20;
+
+/// Whom to ask, and how it lets us in.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    pub(super) source: Source,
+    pub(super) token: Option<String>,
+}
+
+/// What was answered.
+pub(super) struct Poll {
+    pub(super) snapshot: Snapshot,
+    /// Those that leak or grow, worst first.
+    pub(super) alarms: Vec<Growth>,
+}
+
+impl Service {
+    /// Asks once.
+    pub(super) fn ask(&self) -> Result<Poll, Failure> {
+        let snapshot = source::read_quietly(&self.source, self.token.as_deref())?;
+        let mut alarms = snapshot
+            .growth()
+            .map_or(Vec::new(), |report| report.verdicts);
+        alarms.retain(|growth| growth.verdict.alarms());
+        Ok(Poll { snapshot, alarms })
+    }
+}
+
+/// What the poller tells.
+pub(super) enum News {
+    Polled(Box<Poll>),
+    /// The service did not answer; it is asked again.
+    Trouble(String),
+}
+
+/// The thread that asks. It ends when this is dropped and its last question is answered.
+pub(super) struct Poller {
+    now: Sender<()>,
+    news: Receiver<News>,
+}
+
+impl Poller {
+    pub(super) fn start(service: Service, every: Duration) -> Poller {
+        let (now, told) = mpsc::channel();
+        let (tell, news) = mpsc::channel();
+        thread::spawn(move || keep_asking(&service, every, &told, &tell));
+        Poller { now, news }
+    }
+
+    /// Asks without waiting for the time to come.
+    pub(super) fn ask_now(&self) {
+        // If it has ended, `news` says so.
+        let _ = self.now.send(());
+    }
+
+    pub(super) fn news(&self) -> Result<Option<News>, Failure> {
+        match self.news.try_recv() {
+            Ok(news) => Ok(Some(news)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Failure::new(
+                "the thread that asks the service ended; this is a fault of heapwatch",
+            )),
+        }
+    }
+}
+
+fn keep_asking(service: &Service, every: Duration, told: &Receiver<()>, tell: &Sender<News>) {
+    let mut wait = every;
+    while told.recv_timeout(wait) != Err(RecvTimeoutError::Disconnected) {
+        let begun = Instant::now();
+        let news = match service.ask() {
+            Ok(poll) => News::Polled(Box::new(poll)),
+            Err(failure) => News::Trouble(failure.to_string()),
+        };
+        if tell.send(news).is_err() {
+            return;
+        }
+        wait = every.max(begun.elapsed() * (AT_MOST_ONE_PART_IN - 1));
+    }
+}

@@ -1,0 +1,181 @@
+//! The screen drawn into memory, from snapshots of this test itself.
+
+use std::sync::OnceLock;
+
+use heapwatch::Snapshot;
+use heapwatch::report::By;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::keys::{Deed, press};
+use super::poll::Poll;
+use super::view::View;
+use super::{draw, keys};
+
+const MIB: usize = 1 << 20;
+
+/// The call site that the tests look for.
+#[inline(never)]
+fn hold_on_to(bytes: usize) -> Vec<u8> {
+    let held = vec![1; bytes];
+    // Or its frame would be gone before the allocation: a call at the end is a jump.
+    std::hint::black_box(&held);
+    held
+}
+
+/// Two moments of this process: at the first it holds 64 MiB, at the second 1 and 2 MiB more, which
+/// are two sites. Made once, because finding the names of a test program takes long.
+fn moments() -> &'static [Snapshot; 2] {
+    static MOMENTS: OnceLock<[Snapshot; 2]> = OnceLock::new();
+    MOMENTS.get_or_init(|| {
+        // Blocks of a MiB are then as good as never missed.
+        heapwatch::set_interval(64 << 10).unwrap();
+        let before = hold_on_to(64 * MIB);
+        let first = named(heapwatch::snapshot().unwrap());
+        let one = hold_on_to(MIB);
+        let two = hold_on_to(2 * MIB);
+        let second = named(heapwatch::snapshot().unwrap());
+        drop((before, one, two));
+        [first, second]
+    })
+}
+
+/// With its names found.
+fn named(snapshot: Snapshot) -> Snapshot {
+    snapshot.top(By::Site).rows();
+    snapshot
+}
+
+fn poll(moment: usize) -> Poll {
+    Poll {
+        snapshot: moments()[moment].clone(),
+        alarms: Vec::new(),
+    }
+}
+
+fn view() -> View {
+    View::new("http://127.0.0.1:6790/".to_owned(), poll(0))
+}
+
+fn type_in(view: &mut View, keys: &str) {
+    for key in keys.chars() {
+        let code = match key {
+            '\n' => KeyCode::Enter,
+            '\x1b' => KeyCode::Esc,
+            key => KeyCode::Char(key),
+        };
+        assert_eq!(press(view, KeyEvent::from(code)), Deed::None, "{key:?}");
+    }
+}
+
+/// What a terminal of this size shows, line by line.
+fn drawn(view: &mut View, width: u16, height: u16) -> Vec<String> {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw::view(frame, view)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let lines = buffer.content().chunks(usize::from(width));
+    lines
+        .map(|cells| cells.iter().map(|cell| cell.symbol()).collect())
+        .collect()
+}
+
+fn line_with<'l>(lines: &'l [String], words: &str) -> &'l str {
+    let found = lines.iter().find(|line| line.contains(words));
+    found.unwrap_or_else(|| panic!("{words:?} is not in\n{}", lines.join("\n")))
+}
+
+/// What the view is for: after a mark, what grew since is first, with its change.
+#[test]
+fn what_grew_since_the_mark_comes_first() {
+    let mut view = view();
+    type_in(&mut view, "m");
+    view.take(poll(1));
+    let screen = drawn(&mut view, 140, 40);
+    line_with(&screen, "change since the mark");
+    let grown: Vec<&String> = screen.iter().filter(|line| line.contains(" +")).collect();
+    assert!(
+        grown[0].contains(" +2") && grown[0].contains("hold_on_to"),
+        "{grown:?}"
+    );
+    assert!(
+        grown[1].contains(" +1") && grown[1].contains("hold_on_to"),
+        "{grown:?}"
+    );
+    type_in(&mut view, "u");
+    let screen = drawn(&mut view, 140, 40);
+    assert!(!screen.iter().any(|line| line.contains(" +")), "{screen:?}");
+    assert!(line_with(&screen, " 64").contains("hold_on_to"));
+}
+
+/// A filter that hides all must not lose the way back, and a chosen row shows its own stack.
+#[test]
+fn rows_are_found_opened_and_left() {
+    let mut view = view();
+    type_in(&mut view, "/no such words\n");
+    line_with(&drawn(&mut view, 120, 30), " 0 rows");
+    type_in(&mut view, "\n\x1b/HOLD_ON_TO moments\n\n");
+    let screen = drawn(&mut view, 120, 30);
+    line_with(&screen, " site ");
+    line_with(&screen, "watch::tests::moments");
+    type_in(&mut view, "\x1bb");
+    line_with(&drawn(&mut view, 120, 30), " function");
+}
+
+/// Rows move between two answers of the service; the choice goes with its row.
+#[test]
+fn the_chosen_row_stays_chosen() {
+    let mut view = view();
+    view.take(poll(1));
+    type_in(&mut view, "/hold_on_to\nj");
+    let chosen = view.chosen().unwrap().key.clone();
+    view.take(poll(1));
+    for key in ["s", "s", "s"] {
+        type_in(&mut view, key);
+        assert_eq!(view.chosen().unwrap().key, chosen);
+    }
+}
+
+/// Terminals are resized to nothing now and then.
+#[test]
+fn any_size_can_be_drawn() {
+    let mut view = view();
+    type_in(&mut view, "m");
+    for keys in ["", "/a", "\n", "\x1b?", "q"] {
+        if keys == "q" {
+            let end = press(&mut view, KeyEvent::from(KeyCode::Esc));
+            assert_eq!(end, Deed::None);
+        } else {
+            type_in(&mut view, keys);
+        }
+        for (width, height) in [(1, 1), (5, 2), (20, 5), (60, 22), (300, 100)] {
+            drawn(&mut view, width, height);
+        }
+    }
+}
+
+#[test]
+fn the_way_out_is_open_everywhere() {
+    let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+    for keys in ["", "/", "?", "\n"] {
+        let mut view = view();
+        type_in(&mut view, keys);
+        assert_eq!(press(&mut view, control_c), Deed::Quit, "{keys:?}");
+    }
+    let mut view = view();
+    for (key, deed) in [('q', Deed::Quit), ('w', Deed::Save), ('r', Deed::Ask)] {
+        assert_eq!(press(&mut view, KeyEvent::from(KeyCode::Char(key))), deed);
+        let named = keys::KEYS.iter().any(|(keys, _)| keys.contains(key));
+        assert!(named, "{key} is not in the help");
+    }
+}
+
+/// A service that does not answer is told of, and what was known stays on the screen.
+#[test]
+fn silence_is_told() {
+    let mut view = view();
+    view.lose("connection refused".to_owned());
+    line_with(&drawn(&mut view, 120, 30), "connection refused");
+    view.take(poll(1));
+    line_with(&drawn(&mut view, 120, 30), "answers again");
+}
