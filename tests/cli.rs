@@ -17,3 +17,5 @@ mod servers;
 mod service;
 #[path = "cli/services.rs"]
 mod services;
+#[path = "cli/terminal.rs"]
+mod terminal;

@@ -105,7 +105,7 @@ fn what_grew_since_the_mark_comes_first() {
     type_in(&mut view, "u");
     let screen = drawn(&mut view, 140, 40);
     assert!(!screen.iter().any(|line| line.contains(" +")), "{screen:?}");
-    assert!(line_with(&screen, " 64").contains("hold_on_to"));
+    assert!(line_with(&screen, "hold_on_to").contains(" 64"));
 }
 
 /// A filter that hides all must not lose the way back, and a chosen row shows its own stack.
