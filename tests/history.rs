@@ -72,11 +72,12 @@ fn change(addr: SocketAddr, from: f64, to: &str, function: &str) -> [i64; 3] {
 fn spans_of_the_past_are_compared() {
     if !child::is_child() {
         let mut command = child::command("spans_of_the_past_are_compared");
-        command.env("HEAPWATCH_TICK", "0.1");
+        command
+            .env("HEAPWATCH_TICK", "0.1")
+            .env("HEAPWATCH_INTERVAL", "1");
         child::run(&mut command);
         return;
     }
-    heapwatch::set_interval(1).unwrap();
     let server = heapwatch::serve("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let kept = early();

@@ -88,7 +88,12 @@ fn check_manners(browser: &Browser, since: Instant, url: &str) {
             "{asked}"
         );
     }
-    assert_eq!(browser.complaints(), Vec::<String>::new());
+    // A browser also reports what was refused on purpose: a name that is taken, and pictures that
+    // need a feature.
+    let on_purpose = ["409 (Conflict)", "501 (Not Implemented)"];
+    let mut complaints = browser.complaints();
+    complaints.retain(|complaint| !on_purpose.iter().any(|one| complaint.contains(one)));
+    assert_eq!(complaints, Vec::<String>::new());
 }
 
 const SENTENCE: &str = "document.getElementById('sentence').textContent";
@@ -128,7 +133,7 @@ fn the_sentence(browser: &mut Browser) {
     let alarms = browser.text("document.getElementById('alarms').innerText");
     assert!(alarms.contains("Session::new"), "{alarms}");
     assert!(alarms.contains("still alive"), "{alarms}");
-    assert!(alarms.contains("would also look like this"), "{alarms}");
+    assert!(alarms.contains("also look like this"), "{alarms}");
     browser.click("#evidence > summary");
 }
 
@@ -307,7 +312,12 @@ fn the_interval(browser: &mut Browser) {
 }
 
 fn screenshots(browser: &mut Browser) {
-    browser.eval("document.getElementById('flame-picture').replaceChildren()");
+    // What the steps before left behind.
+    browser.eval(
+        "for (const id of ['flame-picture', 'snapshot-status', 'interval-status']) \
+         document.getElementById(id).replaceChildren(); \
+         document.getElementById('take-name').value = ''",
+    );
     for scheme in ["light", "dark"] {
         browser.scheme(scheme);
         for (width, height) in [(1280, 1000), (360, 780)] {
@@ -397,6 +407,9 @@ fn the_token_is_asked_for_once() {
 
 const DEPTH: u32 = 14;
 
+/// With those of the program itself not quite the ten thousand rows that a table may have.
+const SITES: u32 = 9_900;
+
 /// Each path of `left` and `right` is a stack of its own.
 #[inline(never)]
 fn left(path: u32, depth: u32) -> Vec<u8> {
@@ -430,7 +443,7 @@ fn ten_thousand_sites_do_not_freeze_it() {
         let mut kept: Vec<Vec<u8>> = Vec::new();
         obey(|order| {
             assert_eq!(order, "fill");
-            kept.extend((0..10_000).map(|path| left(path, DEPTH)));
+            kept.extend((0..SITES).map(|path| left(path, DEPTH)));
             kept.push(the_needle());
         });
         return;
@@ -459,7 +472,8 @@ fn ten_thousand_sites_do_not_freeze_it() {
     let longest = browser.eval("longest").as_f64().unwrap();
     let status = browser.text("document.getElementById('table-status').textContent");
     println!("{status}; found in {found:?}; the longest task took {longest} ms");
-    assert!(status.starts_with("10,"), "{status}");
+    let sites = status.split(' ').next().unwrap().replace(',', "");
+    assert!(sites.parse::<u32>().unwrap() > SITES, "{status}");
     assert!(longest < 1_000.0, "{longest} ms");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -177,7 +177,9 @@ export class Table {
     const group = { site: "call site" }[this.by] ?? this.by;
     const searched = byId("search").value;
     const what = searched ? `${plural(found.length, "match").replace("matchs", "matches")} among ${plural(this.rows.length, group)}` : plural(this.rows.length + hidden, group);
-    byId("table-status").textContent = `${what}, as of ${clock(this.answer.taken_seconds)}`;
+    // The endpoint answers with so many at most.
+    const beyond = this.whole && hidden > 0 ? `, without ${hidden.toLocaleString("en")} that hold least` : "";
+    byId("table-status").textContent = `${what}${beyond}, as of ${clock(this.answer.taken_seconds)}`;
     byId("more-rows").hidden = hidden === 0 || Boolean(this.whole);
     byId("more-rows").textContent = `load the other ${hidden.toLocaleString("en")}`;
     byId("page-number").textContent = `${this.page + 1} of ${pages}`;
