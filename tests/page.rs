@@ -354,7 +354,8 @@ fn it_asks_once_in_two_seconds_and_never_while_hidden() {
     let visible = Instant::now();
     browser.wait(Duration::from_secs(20));
     let asked = browser.requests(visible);
-    assert!((8..=11).contains(&asked.len()), "{asked:#?}");
+    // One in two seconds, or fewer where answers take long.
+    assert!((3..=11).contains(&asked.len()), "{asked:#?}");
     for pair in asked.windows(2) {
         // When events come in shakes by a little on a busy machine.
         let gap = pair[1].0 - pair[0].0;

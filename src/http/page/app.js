@@ -15,8 +15,8 @@ import { showGrowth } from "./verdict.js";
 const PACE = 2;
 const SLOW = 10;
 
-/// What a report costs the process may be this share of time.
-const SHARE = 0.01;
+/// Reports may take this share of time at most, on a large or a busy process.
+const SHARE = 0.05;
 
 const past = new Past();
 const table = new Table();
@@ -40,6 +40,7 @@ graph.onView = () => {
 /// What is asked for again and again: how often, and when next.
 const jobs = {
   history: {
+    light: true,
     every: () => Math.max(PACE, past.clock?.tick_seconds ?? PACE),
     async run() {
       const answer = await json(query("heap/history", past.since()));
@@ -99,7 +100,7 @@ async function step() {
   try {
     await job.run();
     const took = now() - at;
-    job.due = at + Math.max(job.every(), took / SHARE);
+    job.due = at + Math.max(job.every(), job.light ? 0 : took / SHARE);
     status(`${byId("status").dataset.note ? "restarted; " : ""}updated ${clock(Date.now() / 1000)}`, false);
   } catch (error) {
     job.due = at + (error.status === undefined ? PACE : SLOW);
