@@ -6,9 +6,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::growth::{
-    self, Judgement, Lifetimes, Member, Pattern, SiteEvidence, Span, Verdict, Watch,
-};
+use super::growth::{self, Group, Lifetimes, Member, Pattern, SiteEvidence, Span, Verdict, Watch};
 use super::series::Series;
 use super::{Estimate, whole_sites};
 use crate::snapshot::watched::SiteWatch;
@@ -47,8 +45,9 @@ pub struct Growth {
     pub own_function: Option<String>,
     /// Source file and line in `own_function`.
     pub own_location: Option<String>,
-    /// The function of a collection or runtime that `function` called, with its crate and version,
-    /// where that is a dependency: the leak may be its fault.
+    /// What `function` called: the function of a collection or runtime that is a dependency, with its
+    /// crate and version, since the leak may be its fault; or, where the sites of several functions
+    /// are one verdict on their caller, the one of them that holds most.
     pub through: Option<String>,
     /// Crate of `function`.
     #[serde(rename = "crate")]
@@ -195,7 +194,7 @@ fn verdicts(snapshot: &Snapshot) -> Option<Report> {
         .map(|group| {
             let mut sites: Vec<&Known<'_>> = group.members.iter().map(|i| &known[*i]).collect();
             sites.sort_by(|a, b| b.site.live.bytes.total_cmp(&a.site.live.bytes));
-            growth_of(snapshot, &sites, &whole, &group.judgement)
+            growth_of(snapshot, &sites, &whole, group)
         })
         .collect();
     Some(Report {
@@ -253,8 +252,29 @@ impl<'a> Known<'a> {
                 },
                 mixed: self.site.overflow,
             },
-            keys: [&self.name.call_site, &self.name.function],
+            keys: [
+                &self.name.call_site,
+                &self.name.function,
+                self.name.caller(),
+            ],
         }
+    }
+}
+
+impl Growth {
+    /// Names the caller of the function that its largest site names, which all sites have in common.
+    fn blame_caller(&mut self, name: &Name<'_>) {
+        let Some(caller) = name.caller_frame() else {
+            return;
+        };
+        self.through = Some(std::mem::replace(&mut self.function, caller.function));
+        self.location = caller.location;
+        self.krate = caller.krate.unwrap_or_default();
+        // The caller is the user's own, and the innermost such.
+        self.own_function = None;
+        self.own_location = None;
+        self.allocated_type = None;
+        self.task = None;
     }
 }
 
@@ -263,8 +283,10 @@ fn growth_of(
     snapshot: &Snapshot,
     sites: &[&Known<'_>],
     whole: &HashMap<u64, Totals>,
-    judgement: &Judgement,
+    group: &Group,
 ) -> Growth {
+    let judgement = &group.judgement;
+    let of_caller = group.level == growth::CALLER;
     let interval = snapshot.info.largest_interval_bytes;
     let (mut live, mut allocated) = (Totals::default(), Totals::default());
     for known in sites {
@@ -272,10 +294,11 @@ fn growth_of(
         allocated += known.site.allocated;
     }
     let largest = sites[0];
-    let frames = naming::common(sites.iter().map(|known| &known.name));
+    let names: Vec<&Name<'_>> = sites.iter().map(|known| &known.name).collect();
+    let frames = naming::common(&names, of_caller);
     let own = largest.name.own();
     let own = own.filter(|own| own.function != largest.name.function);
-    Growth {
+    let mut growth = Growth {
         verdict: judgement.verdict,
         pattern: judgement.pattern,
         site: largest.site.id,
@@ -296,7 +319,11 @@ fn growth_of(
         evidence: growth::sentence(judgement),
         caution: growth::caution(judgement),
         frames,
+    };
+    if of_caller {
+        growth.blame_caller(&largest.name);
     }
+    growth
 }
 
 fn memory(process: &Facts, verdicts: &[Growth]) -> Option<Memory> {

@@ -1,8 +1,9 @@
 //! Many sites at once: roll-up by a key of the caller's, and control of false discoveries.
 //!
 //! One mistake can split into many sites (a leaked graph of `Arc`s allocates at nine), each too small to
-//! be judged; the shards of one map double out of step. So sites that share their call site, and then those
-//! that share its function, are also judged as one, if none of them alarms by itself.
+//! be judged; the shards of one map double out of step. So sites that share their call site, then those
+//! that share its function, and then those whose functions share their caller, are also judged as one, if
+//! none of them alarms by itself.
 
 use super::stats::MIN_SAMPLES;
 use super::{Finding, Judgement, Lifetimes, Pattern, SiteEvidence, Verdict, Watch, judge};
@@ -23,8 +24,14 @@ pub(crate) struct Member<'a, K> {
     pub(crate) keys: [K; LEVELS],
 }
 
-/// Groups that a site belongs to: those who share its call site, and those who share its function.
-pub(crate) const LEVELS: usize = 2;
+/// Groups that a site belongs to: those who share its call site, its function, and its function's caller.
+pub(crate) const LEVELS: usize = 3;
+
+/// The level of those who share a function.
+const FUNCTION: usize = 1;
+
+/// The level of those whose functions share their caller.
+pub(crate) const CALLER: usize = 2;
 
 /// Sites that have one verdict together.
 #[derive(Clone, Debug)]
@@ -33,6 +40,8 @@ pub(crate) struct Group {
     pub(crate) members: Vec<usize>,
     /// The verdict on their sum.
     pub(crate) judgement: Judgement,
+    /// What they share at least, if they are several.
+    pub(crate) level: usize,
 }
 
 /// Judges all sites, and the groups of those that do not alarm by themselves. Each site is in one group
@@ -46,7 +55,7 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
         .iter()
         .map(|member| judge(&member.site, watch))
         .collect();
-    by_key(members, LEVELS - 1)
+    by_key(members, FUNCTION)
         .iter()
         .for_each(|indices| mute_tables(&mut sites, indices));
     let mut tests = control_false_discoveries(sites.iter_mut().collect(), 0);
@@ -61,6 +70,7 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
             .map(|indices| Group {
                 judgement: judge_sum(members, &indices, watch),
                 members: indices,
+                level,
             })
             .collect();
         tests = control_false_discoveries(
@@ -86,7 +96,7 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
         .iter()
         .flat_map(|group| group.members.iter().copied())
         .collect();
-    for indices in by_key(members, LEVELS - 1) {
+    for indices in by_key(members, FUNCTION) {
         let mut rest = indices;
         rest.retain(|index| !grouped.contains(index));
         groups.extend(alone(members, &sites, rest, watch));
@@ -106,6 +116,7 @@ fn alone<K>(
     let one = |index: usize| Group {
         members: vec![index],
         judgement: sites[index].clone(),
+        level: 0,
     };
     for index in indices {
         if sites[index].alarms() {
@@ -121,6 +132,7 @@ fn alone<K>(
                 groups.push(Group {
                     members: members_alike,
                     judgement,
+                    level: FUNCTION,
                 });
                 continue;
             }
@@ -398,7 +410,7 @@ mod tests {
                         },
                         mixed: false,
                     },
-                    keys: ["push", "push"],
+                    keys: ["push", "push", "serve"],
                 })
                 .collect();
             judge_all(&members, &watch)
@@ -412,6 +424,74 @@ mod tests {
         );
         // Without the deaths these may be three things, made once each.
         let groups = judged(false);
+        assert!(
+            groups.iter().all(|group| !group.judgement.alarms()),
+            "{groups:?}"
+        );
+    }
+
+    /// Thirty functions each leave an object every sixty ticks, too few to be judged: their caller is.
+    #[test]
+    fn what_is_scattered_over_functions_is_their_callers() {
+        const UNIT: u64 = 1 << 20;
+        let watch = Watch {
+            now: 240,
+            started: 0,
+            tick_seconds: 5.0,
+            interval_bytes: UNIT,
+            min_seconds: 60.0,
+            min_bytes: UNIT,
+        };
+        let parts: Vec<_> = (0..30u32)
+            .map(|part| {
+                let births: Vec<u32> = (0..4).map(|round| part * 2 + round * 60).collect();
+                let mut series = Series::new(0);
+                for tick in 0..240 {
+                    let count = |at: &&u32| **at <= tick;
+                    let live_bytes = births.iter().filter(count).count() as u64 * UNIT;
+                    let reading = Reading {
+                        live_bytes,
+                        births: u64::from(births.contains(&tick)),
+                        allocated_bytes: 0,
+                    };
+                    series.push(tick, &reading);
+                }
+                let object = |birth| LiveObject {
+                    birth,
+                    weight: 1.0,
+                    bytes: UNIT,
+                };
+                (
+                    series,
+                    births.into_iter().map(object).collect::<Vec<_>>(),
+                    part.to_string(),
+                )
+            })
+            .collect();
+        let judged = |caller: &dyn Fn(usize) -> String| {
+            let members: Vec<_> = parts
+                .iter()
+                .enumerate()
+                .map(|(index, (series, live, name))| Member {
+                    site: SiteEvidence {
+                        series,
+                        deaths: None,
+                        live,
+                        lifetimes: Lifetimes {
+                            counts: &[],
+                            unit_seconds: 1.0,
+                        },
+                        mixed: false,
+                    },
+                    keys: [name.clone(), name.clone(), caller(index)],
+                })
+                .collect();
+            judge_all(&members, &watch)
+        };
+        let groups = judged(&|_| "load".to_owned());
+        assert_eq!((groups.len(), groups[0].level), (1, CALLER));
+        assert_eq!(groups[0].judgement.verdict, Verdict::Leaking);
+        let groups = judged(&|index| format!("load {index}"));
         assert!(
             groups.iter().all(|group| !group.judgement.alarms()),
             "{groups:?}"

@@ -39,7 +39,7 @@ mod trend;
 mod verdict;
 mod words;
 
-pub(crate) use group::{Member, judge_all};
+pub(crate) use group::{CALLER, Group, Member, judge_all};
 pub(crate) use limit::{Span, time_to_limit};
 pub(crate) use words::{caution, sentence};
 

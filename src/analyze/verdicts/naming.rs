@@ -66,6 +66,25 @@ impl Name<'_> {
         spawned_task(self.frames.iter().copied())
     }
 
+    /// The own function from which the one to blame was called: what several functions share that each
+    /// leave a part of one thing. The function to blame itself where there is none.
+    pub(super) fn caller(&self) -> &str {
+        let caller = self.caller_place();
+        caller.map_or(&self.function, |place| &self.frames[place].function)
+    }
+
+    pub(super) fn caller_frame(&self) -> Option<GrowthFrame> {
+        Some(GrowthFrame::of(self.frames[self.caller_place()?]))
+    }
+
+    fn caller_place(&self) -> Option<usize> {
+        let outer = self.frames.iter().enumerate().skip(self.place + 1);
+        let other = |frame: &Frame| *frame.function != *self.function;
+        let own = |frame: &Frame| matches!(frame.origin, Origin::Own { .. });
+        let mut outer = outer.filter(|(_, frame)| own(frame) && other(frame));
+        outer.next().map(|(place, _)| place)
+    }
+
     /// The innermost function in the user's own code.
     pub(super) fn own(&self) -> Option<GrowthFrame> {
         let own = |frame: &&&Frame| matches!(frame.origin, Origin::Own { .. });
@@ -91,29 +110,27 @@ impl Name<'_> {
     }
 }
 
-/// The frames that all have in common, from the function to blame outwards; the whole stack of one.
-pub(super) fn common<'a, 'n: 'a>(
-    names: impl IntoIterator<Item = &'a Name<'n>>,
-) -> Vec<GrowthFrame> {
-    let mut names = names.into_iter();
-    let Some(first) = names.next() else {
+/// The frames that all have in common, from the function to blame outwards, or from its caller; the
+/// whole stack of one.
+pub(super) fn common(names: &[&Name<'_>], from_caller: bool) -> Vec<GrowthFrame> {
+    let from = |name: &Name<'_>| match name.caller_place() {
+        Some(caller) if from_caller => caller,
+        _ => name.place,
+    };
+    let [first, others @ ..] = names else {
         return Vec::new();
     };
-    let (mut from, mut length) = (0, first.frames.len());
-    for other in names {
-        from = first.place;
-        let theirs = other.frames[other.place..].iter();
-        let same = first.frames[from..]
+    let start = if others.is_empty() { 0 } else { from(first) };
+    let mut shared = &first.frames[start..];
+    for other in others {
+        let theirs = &other.frames[from(other)..];
+        let same = shared
             .iter()
             .zip(theirs)
             .take_while(|(a, b)| a.function == b.function);
-        length = length.min(same.count());
+        shared = &shared[..same.count()];
     }
-    first.frames[from..]
-        .iter()
-        .take(length)
-        .map(|frame| GrowthFrame::of(frame))
-        .collect()
+    shared.iter().map(|frame| GrowthFrame::of(frame)).collect()
 }
 
 impl GrowthFrame {

@@ -44,7 +44,7 @@ fn trial(shape: &Shape, seed: u64, ticks: u32) -> Judgement {
         .iter()
         .map(|fed| Member {
             site: fed.evidence(),
-            keys: [0, 0],
+            keys: [0, 0, 0],
         })
         .collect();
     growth::judge_all(&members, &watch(ticks))
@@ -320,7 +320,7 @@ fn many_sites_at_once() {
         .enumerate()
         .map(|(site, fed)| Member {
             site: fed.evidence(),
-            keys: [site, site],
+            keys: [site, site, site],
         })
         .collect();
     let alarms: Vec<Vec<usize>> = growth::judge_all(&members, &watch(720))
