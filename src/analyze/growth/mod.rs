@@ -39,6 +39,8 @@ mod trend;
 mod verdict;
 mod words;
 
+#[cfg(test)]
+pub(crate) use group::LEVELS;
 pub(crate) use group::{CALLER, Group, Member, judge_all};
 pub(crate) use limit::{Span, time_to_limit};
 pub(crate) use words::{caution, sentence};

@@ -73,7 +73,7 @@ fn crates_of_incremental_builds_are_told_by_their_functions() {
     for (path, krate, module) in [
         ("src/rooms.rs", "chat", "chat::rooms"),
         ("tests/load.rs", "load", "load"),
-        ("tests/load/client.rs", "load", "load::load::client"),
+        ("tests/load/client.rs", "load", "load::client"),
         (
             "wire-format/src/frame.rs",
             "wire_format",

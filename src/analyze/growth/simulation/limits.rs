@@ -112,7 +112,7 @@ fn asking_again_and_again() {
                 .enumerate()
                 .map(|(site, feeder)| Member {
                     site: feeder.fed.evidence(),
-                    keys: [site / group; 2],
+                    keys: [site / group; growth::LEVELS],
                 })
                 .collect();
             looks += 1;
