@@ -354,7 +354,7 @@ fn ten_thousand_sites() {
     let members: Vec<Member<'_, usize>> = (0..10_000)
         .map(|site| Member {
             site: fed[site % 1_000].evidence(),
-            keys: [site, site],
+            keys: [site, site, site],
         })
         .collect();
     let start = cpu_seconds();
