@@ -212,6 +212,9 @@ fn sorting_and_searching(browser: &mut Browser) {
     browser.until(&format!(
         "{NAMES}.some((row) => row.innerText.includes('tokio'))"
     ));
+    browser.fill("#by", "type");
+    let vector = "row.innerText.trim().startsWith('VecDeque<u8>')";
+    browser.until(&format!("{NAMES}.some((row) => {vector})"));
     browser.fill("#by", "site");
     browser.until(&format!("{NAMES}.length > 5"));
 }

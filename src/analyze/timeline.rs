@@ -26,6 +26,8 @@ pub(crate) struct Layer {
     pub(crate) location: Option<String>,
     /// The site in it that holds most now.
     pub(crate) site: u64,
+    /// Mean size of the objects of that site.
+    pub(crate) object_bytes: f64,
     pub(crate) values: Vec<f64>,
     pub(crate) most: f64,
 }
@@ -109,6 +111,7 @@ fn add(
     sum_up(&mut layer.values, &values);
     if site.live.bytes > layer.most {
         (layer.most, layer.site, layer.location) = (site.live.bytes, site.id, location);
+        layer.object_bytes = site.allocated.bytes / site.allocated.objects;
     }
 }
 

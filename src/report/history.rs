@@ -95,6 +95,8 @@ struct FunctionLayer<'l> {
 #[derive(Serialize)]
 struct TaskLayer<'l> {
     task: &'l str,
+    /// What one of them takes; the error of their number is that of their bytes, divided by this.
+    object_bytes: u64,
     live: Vec<u64>,
 }
 
@@ -125,6 +127,7 @@ pub(crate) fn layers(clock: &Clock, timeline: &Timeline, at: impl Fn(u32) -> f64
             .iter()
             .map(|layer| TaskLayer {
                 task: &layer.name,
+                object_bytes: layer.object_bytes.round() as u64,
                 live: whole(&layer.values),
             })
             .collect(),
@@ -288,6 +291,7 @@ mod tests {
             other: vec![1.0, 2.0],
             tasks: vec![Layer {
                 name: "chat::client".to_owned(),
+                object_bytes: 640.0,
                 values: vec![3.0, 4.0],
                 ..Layer::default()
             }],

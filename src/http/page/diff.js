@@ -5,6 +5,7 @@ import { announce, busy, byId, el, save } from "./dom.js";
 import { bytesChangeError, bytesError, clock, countChange, duration, plural } from "./format.js";
 import { showFlame } from "./flame.js";
 import { frames } from "./site.js";
+import { title } from "./table.js";
 
 const FEW = 12;
 
@@ -73,7 +74,7 @@ export class Diff {
     byId("diff-total").textContent = `Live bytes: ${bytesChangeError(total.live_bytes_change)}, from ${bytesError(total.before_bytes)} to ${bytesError(total.after_bytes)}.${born} ${sure}`;
     const ends = answer.rows.flatMap((row) => [row.live_bytes_change.low, row.live_bytes_change.high]);
     const scale = [Math.min(0, ...ends), Math.max(0, ...ends)];
-    const rows = answer.rows.length ? answer.rows.map((row) => this.row(row, scale)) : [el("tr", {}, el("td", { colspan: 4 }, "Nothing was allocated or freed."))];
+    const rows = answer.rows.length ? answer.rows.map((row) => this.row(row, scale, answer.by)) : [el("tr", {}, el("td", { colspan: 4 }, "Nothing was allocated or freed."))];
     byId("diff-rows").replaceChildren(...rows);
     const more = () => {
       this.rows = 500;
@@ -85,9 +86,9 @@ export class Diff {
     announce(byId("diff-total").textContent);
   }
 
-  row(row, scale) {
+  row(row, scale, by) {
     const change = row.live_bytes_change;
-    const name = row.function ?? row.task ?? row.type ?? row.crate;
+    const name = title(row, by);
     const chips = [
       row.significant && el("span", { class: `chip ${change.estimate > 0 ? "grew" : "shrank"}` }, change.estimate > 0 ? "grew" : "shrank"),
       row.new && el("span", { class: "chip" }, "new"),

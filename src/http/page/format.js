@@ -62,16 +62,15 @@ export const countError = (value) => withError(value, COUNT);
 export const countChange = (value) => signed(value, plain(value, COUNT));
 export const exactBytes = (value) => bytes(exact(value));
 
-/// Bytes that were estimated at an interval and whose error is not at hand: its variance is at most
-/// the interval times the bytes.
+/// The error of bytes that were estimated at an interval, where it is not at hand: their variance is
+/// at most the interval times the bytes.
+export const samplingError = (value, interval) => (interval <= 1 ? 0 : 1.96 * Math.sqrt(interval * value) + interval);
+
+/// Such bytes, without digits that mean nothing.
 export function sampledBytes(value, interval) {
-  if (interval <= 1) return exactBytes(value);
-  const error = 1.96 * Math.sqrt(interval * value) + interval;
+  const error = samplingError(value, interval);
   return bytes({ estimate: value, low: value - error, high: value + error });
 }
-
-/// A number of which two digits are known.
-export const twoDigits = (value) => (value < 100 ? String(Math.round(value)) : count({ estimate: value, low: value * 0.97, high: value * 1.03 }));
 
 /// `+3.1 MiB/min ± 0.4`: per second, minute or hour, so that it is a MiB at least where it can be.
 export function rate(value) {

@@ -2,7 +2,7 @@
 // dragging or with the keyboard.
 
 import { announce, byId, el } from "./dom.js";
-import { bytesError, clock, count, duration, exact, exactBytes, sampledBytes, shortName, twoDigits } from "./format.js";
+import { bytesError, clock, count, countError, duration, exact, exactBytes, sampledBytes, samplingError, shortName } from "./format.js";
 import { nearest } from "./past.js";
 import { Plot } from "./plot.js";
 
@@ -38,15 +38,21 @@ const VIEWS = {
     return { times: answer.at_seconds, layers: [...layers, rest], stacked: true, isBytes: true };
   },
   tasks(past) {
-    const tasks = (past.layers?.tasks ?? []).map((one, index) => ({
-      name: one.task,
-      note: "live tasks",
-      color: PALETTE[index % PALETTE.length],
-      times: past.layers.at_seconds,
-      values: one.live,
-      read: twoDigits,
-      width: 2,
-    }));
+    const tasks = (past.layers?.tasks ?? []).map((one, index) => {
+      const size = Math.max(1, one.object_bytes);
+      const error = (number) => samplingError(number * size, past.layers.interval_bytes) / size;
+      return {
+        name: one.task,
+        note: "live tasks",
+        color: PALETTE[index % PALETTE.length],
+        times: past.layers.at_seconds,
+        values: one.live,
+        low: one.live.map((number) => Math.max(0, number - error(number))),
+        high: one.live.map((number) => number + error(number)),
+        read: (number) => countError({ estimate: number, low: number - error(number), high: number + error(number) }),
+        width: 2,
+      };
+    });
     const threads = { name: "threads", color: "rss", values: past.threads, width: 2, dash: [2, 3] };
     return { times: past.at, layers: [...tasks, threads], isBytes: false };
   },
@@ -207,7 +213,7 @@ export class Graph {
   lines(layers) {
     for (const layer of layers) {
       const color = this.plot.color(layer.color);
-      if (layer.low) this.plot.band(layer.times, layer.low, layer.high, color, 0.22);
+      if (layer.low) this.plot.band(layer.times, layer.low, layer.high, color, this.view === "tasks" ? 0.1 : 0.22);
       this.plot.line(layer.times, layer.values, color, layer);
     }
   }
@@ -275,8 +281,8 @@ function read(layer, at, isBytes) {
   const index = nearest(layer.times, at);
   const value = layer.values[index];
   if (value === null || value === undefined) return "unknown";
-  if (layer.low) return bytesError({ estimate: value, low: layer.low[index], high: layer.high[index] });
   if (layer.read) return layer.read(value);
+  if (layer.low) return bytesError({ estimate: value, low: layer.low[index], high: layer.high[index] });
   return isBytes ? exactBytes(value) : count(exact(value));
 }
 

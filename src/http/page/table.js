@@ -18,10 +18,16 @@ const ORDERS = {
   growth: { of: (row) => row.growth_bytes_per_second?.estimate ?? -Infinity, server: "growth" },
   objects: { of: estimate("live_objects") },
   allocated: { of: estimate("allocated_bytes"), server: "allocated" },
-  name: { of: (row) => title(row).toLowerCase(), up: true },
+  name: { of: (row) => row.title.toLowerCase(), up: true },
 };
 
-const title = (row) => row.function ?? row.task ?? row.type ?? row.crate;
+/// What a row is called in a table by `by`.
+export function title(row, by) {
+  if (by === "task") return row.task ?? "what is no task";
+  if (by === "type") return row.type ?? "of unknown type";
+  return row.function ?? row.crate;
+}
+
 const place = (row) => row.location ?? (row.version ? `version ${row.version}` : "");
 
 export class Table {
@@ -47,6 +53,11 @@ export class Table {
     return byId("by").value;
   }
 
+  /// Whether there are rows that were not asked for. What holds nothing is never among the rows.
+  get more() {
+    return this.answer?.hidden_rows > 0 && !this.whole && this.rows.length >= FEW;
+  }
+
   /// Asks for the rows again: as many as were there before.
   async refresh() {
     const { by, whole } = this;
@@ -60,7 +71,10 @@ export class Table {
   show(answer) {
     this.answer = answer;
     this.rows = answer.rows;
-    for (const row of this.rows) row.text = `${title(row)} ${place(row)} ${row.own_function ?? ""} ${row.own_location ?? ""} ${row.crate ?? ""} ${row.type ?? ""} ${row.task ?? ""}`.toLowerCase();
+    for (const row of this.rows) {
+      row.title = title(row, answer.by);
+      row.text = `${row.title} ${row.function ?? ""} ${place(row)} ${row.own_function ?? ""} ${row.own_location ?? ""} ${row.crate ?? ""} ${row.type ?? ""} ${row.task ?? ""}`.toLowerCase();
+    }
     this.render();
   }
 
@@ -85,7 +99,7 @@ export class Table {
   /// Looks through all rows, which are asked for if they are not here.
   async search() {
     this.page = 0;
-    if (byId("search").value && this.answer?.hidden_rows > 0 && !this.whole) await this.loadAll();
+    if (byId("search").value && this.more) await this.loadAll();
     this.render();
   }
 
@@ -95,7 +109,7 @@ export class Table {
     this.page = 0;
     this.headers();
     this.render();
-    if (this.answer?.hidden_rows > 0 && !this.whole) await this.attempt(() => this.refresh());
+    if (this.more) await this.attempt(() => this.refresh());
   }
 
   headers() {
@@ -176,11 +190,11 @@ export class Table {
     const hidden = this.answer.hidden_rows;
     const group = { site: "call site" }[this.by] ?? this.by;
     const searched = byId("search").value;
-    const what = searched ? `${plural(found.length, "match").replace("matchs", "matches")} among ${plural(this.rows.length, group)}` : plural(this.rows.length + hidden, group);
-    // The endpoint answers with so many at most.
-    const beyond = this.whole && hidden > 0 ? `, without ${hidden.toLocaleString("en")} that hold least` : "";
+    const what = searched ? `${found.length} ${found.length === 1 ? "match" : "matches"} among ${plural(this.rows.length, group)}` : plural(this.rows.length + hidden, group);
+    const rest = hidden.toLocaleString("en");
+    const beyond = hidden > 0 && !this.more ? (this.rows.length < ALL ? `, of which ${rest} hold nothing` : `, without ${rest} that hold least`) : "";
     byId("table-status").textContent = `${what}${beyond}, as of ${clock(this.answer.taken_seconds)}`;
-    byId("more-rows").hidden = hidden === 0 || Boolean(this.whole);
+    byId("more-rows").hidden = !this.more;
     byId("more-rows").textContent = `load the other ${hidden.toLocaleString("en")}`;
     byId("page-number").textContent = `${this.page + 1} of ${pages}`;
     byId("previous").disabled = this.page === 0;
@@ -192,7 +206,7 @@ export class Table {
   }
 
   key(row) {
-    return row.id ?? `${row.crate ?? ""} ${title(row)}`;
+    return row.id ?? `${row.crate ?? ""} ${row.title}`;
   }
 
   line(row, key, most) {
@@ -211,7 +225,7 @@ export class Table {
         el(
           "span",
           { class: "name-line" },
-          el("button", { type: "button", class: "opener", "aria-expanded": String(open), onclick: () => this.toggle(key) }, el("code", { title: title(row) }, title(row))),
+          el("button", { type: "button", class: "opener", "aria-expanded": String(open), onclick: () => this.toggle(key) }, el("code", { title: row.title }, row.title)),
           alarms && el("span", { class: `chip ${verdict.verdict}` }, verdict.verdict),
         ),
         el("span", { class: "where", title: `${place(row)}${own || ""}` }, place(row), own),
@@ -237,7 +251,7 @@ export class Table {
       const sites = row.sites ? plural(row.sites, "call site") : "its call sites";
       const show = () => {
         byId("by").value = "site";
-        byId("search").value = title(row);
+        byId("search").value = row.title;
         this.regroup();
       };
       cell.append(
