@@ -27,7 +27,7 @@ pub(crate) use exposition::Exposition;
 use crate::Error;
 use crate::analyze::{Caller, source};
 use crate::jemalloc::Jemalloc;
-use crate::process::{MemoryLimit, Process, own_cpu};
+use crate::process::{Process, own_cpu};
 use crate::snapshot::{self, Site, Snapshot, evidence, history};
 use families::Family;
 use heap::SiteSeries;
@@ -117,8 +117,7 @@ impl Collector {
             families.extend(growth::verdicts(&report));
         }
         families.extend(Jemalloc::read().iter().flat_map(system::jemalloc));
-        let limit = MemoryLimit::read().or_else(MemoryLimit::of_machine);
-        families.extend(limit.iter().flat_map(system::memory_limit));
+        families.extend(system::memory_limit());
         if self.process_metrics {
             families.extend(system::process(&Process::read()));
         }

@@ -2,7 +2,7 @@
 
 use super::families::Family;
 use crate::jemalloc::Jemalloc;
-use crate::process::{MemoryLimit, Process};
+use crate::process::{Machine, MemoryLimit, Process};
 
 /// jemalloc's own totals.
 pub(super) fn jemalloc(totals: &Jemalloc) -> Vec<Family> {
@@ -88,7 +88,7 @@ pub(super) fn process(process: &Process) -> Vec<Family> {
 }
 
 /// What ends the process when it grows for ever.
-pub(super) fn memory_limit(memory: &MemoryLimit) -> Vec<Family> {
+pub(super) fn memory_limit() -> Vec<Family> {
     let limit = Family::gauge(
         "heapwatch_memory_limit",
         "Smallest memory limit of the process's control groups; the machine's memory without one.",
@@ -97,7 +97,17 @@ pub(super) fn memory_limit(memory: &MemoryLimit) -> Vec<Family> {
         "heapwatch_memory_limit_used",
         "Bytes that count against heapwatch_memory_limit_bytes, those of other processes included.",
     );
-    let used = memory.used_bytes.map(|bytes| used.bytes().value(bytes));
-    let limit = limit.bytes().value(memory.limit_bytes);
-    std::iter::once(limit).chain(used).collect()
+    let group = MemoryLimit::read().map(|group| (group.limit_bytes, group.used_bytes));
+    let of_machine = |machine: Machine| {
+        let available = machine.available_bytes;
+        let used = available.map(|available| machine.total_bytes.saturating_sub(available));
+        (machine.total_bytes, used)
+    };
+    let Some((limit_bytes, used_bytes)) = group.or_else(|| Machine::read().map(of_machine)) else {
+        return Vec::new();
+    };
+    let used = used_bytes.map(|bytes| used.bytes().value(bytes));
+    std::iter::once(limit.bytes().value(limit_bytes))
+        .chain(used)
+        .collect()
 }

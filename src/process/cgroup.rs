@@ -54,27 +54,8 @@ impl MemoryLimit {
         find(&groups, &mounts, |path| std::fs::read_to_string(path).ok())
     }
 
-    /// What ends a process that lives under no limit: the machine's memory.
-    #[cfg(all(feature = "server", target_os = "linux"))]
-    pub(crate) fn of_machine() -> Option<MemoryLimit> {
-        use procfs::Current;
-
-        let memory = procfs::Meminfo::current().ok()?;
-        Some(MemoryLimit {
-            limit_bytes: memory.mem_total,
-            used_bytes: memory
-                .mem_available
-                .map(|available| memory.mem_total.saturating_sub(available)),
-        })
-    }
-
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn read() -> Option<MemoryLimit> {
-        None
-    }
-
-    #[cfg(all(feature = "server", not(target_os = "linux")))]
-    pub(crate) fn of_machine() -> Option<MemoryLimit> {
         None
     }
 }
@@ -181,14 +162,6 @@ mod tests {
             ("/sys/fs/memory.max", "1"),
         ];
         assert_eq!(limit("0::/a/b\n", V2_MOUNT, &files), Some((500, Some(400))));
-    }
-
-    #[test]
-    #[cfg(feature = "server")]
-    fn the_machine_has_memory_and_uses_part_of_it() {
-        let machine = MemoryLimit::of_machine().unwrap();
-        let used = machine.used_bytes.unwrap();
-        assert!(used > 1 << 20 && used < machine.limit_bytes, "{machine:?}");
     }
 
     #[test]
