@@ -28,6 +28,7 @@ fn follow(name: &str) -> (PathBuf, String) {
     let directory = target.join(name);
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).expect("a directory");
+    forget_the_service(&target.with_file_name("release").join(".fingerprint"));
     let printed = directory.join("printed.txt");
     let output = File::create(&printed).expect("a file");
     let mut shell = Command::new("sh")
@@ -65,6 +66,15 @@ fn follow(name: &str) -> (PathBuf, String) {
     assert!(success, "the commands ended with {status:?}:\n{text}");
     println!("{text}\nafter {:?}", begun.elapsed());
     (directory.join("chat"), text)
+}
+
+/// Lets cargo build the service anew: to it the services of two runs are one, and the one before was mended.
+fn forget_the_service(fingerprints: &Path) {
+    for entry in fs::read_dir(fingerprints).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("chat-") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Where the service of the guide allocates what it keeps, as reports write it.
