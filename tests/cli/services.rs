@@ -16,13 +16,11 @@ const LEAK: &str = "leaky_chat::Session::new (examples/leaky_chat.rs:";
 const WARM_UP: Duration = Duration::from_secs(8);
 const WINDOW: Duration = Duration::from_secs(20);
 
-/// The first row after the heading.
-fn first_row(table: &str) -> &str {
+/// The first row after the heading, with the line below it, where a place may have moved to.
+fn first_row(table: &str) -> String {
     let heading = table.lines().position(|line| line.ends_with("call site"));
-    table
-        .lines()
-        .nth(heading.expect("a table") + 1)
-        .expect("a row")
+    let rows = table.lines().skip(heading.expect("a table") + 1);
+    rows.take(2).collect()
 }
 
 /// Sites that a diff says have grown more than sampling explains.
@@ -80,10 +78,8 @@ fn a_leak_is_named_by_diff_and_check() {
     assert_eq!(diff.status, Some(1), "{}", diff.stderr);
     let row = first_row(diff.text());
     assert!(row.starts_with("*  "), "{row}");
-    assert!(
-        row.contains("ession::new (examples/leaky_chat.rs:"),
-        "{row}"
-    );
+    assert!(row.contains("ession::new"), "{row}");
+    assert!(row.contains("(examples/leaky_chat.rs:"), "{row}");
     assert!(
         diff.stderr.contains(&format!("broken: {LEAK}")),
         "{}",

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
@@ -20,9 +19,6 @@ const ANSWER: Duration = Duration::from_secs(330);
 
 /// To wait for an answer to end once it has begun.
 const BODY: Duration = Duration::from_secs(300);
-
-/// Bytes of an answer in JSON.
-const MAX_JSON: u64 = 64 << 20;
 
 /// Characters of a server's own words that are passed on.
 const MAX_WORDS: usize = 200;
@@ -61,7 +57,7 @@ impl Url {
         self.0.path().ends_with('/')
     }
 
-    /// What is below it, such as `heap/growth?format=json`.
+    /// What is below it, such as `heap/snapshots/now`.
     fn below(&self, path: &str) -> String {
         format!("{self}{path}")
     }
@@ -133,18 +129,6 @@ impl Client {
             ));
         }
         parsed
-    }
-
-    /// What an endpoint answers as JSON, such as `heap/growth?format=json`.
-    #[expect(dead_code, reason = "for the commands that judge what they read")]
-    pub(crate) fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let mut answer = self.get(path)?;
-        let body = answer.body_mut().with_config().limit(MAX_JSON);
-        serde_json::from_reader(io::BufReader::new(body.reader())).map_err(|error| {
-            Failure::new(format_args!(
-                "/{path} did not answer what was expected; is it heapwatch of another version? ({error})"
-            ))
-        })
     }
 
     fn get(&self, path: &str) -> Result<Response<Body>, Failure> {
