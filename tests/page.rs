@@ -172,7 +172,13 @@ fn the_graph(browser: &mut Browser) {
     browser.until("document.getElementById('legend').innerText.includes('Session::new')");
     assert!(pixels(browser, "c1") + pixels(browser, "c2") > 0 || pixels(browser, "live") == 0);
     browser.click("#tab-tasks");
-    browser.until("document.getElementById('legend').innerText.includes('threads')");
+    browser.until("document.getElementById('legend').innerText.includes('watch_presence')");
+    let legend = browser.text("document.getElementById('legend').innerText");
+    assert!(
+        legend.contains("threads") && legend.contains('±'),
+        "{legend}"
+    );
+    assert!(!legend.contains("NaN"), "{legend}");
     assert!(pixels(browser, "rss") > 100);
     browser.click("#tab-memory");
 }
@@ -216,7 +222,7 @@ fn sorting_and_searching(browser: &mut Browser) {
     let vector = "row.innerText.trim().startsWith('VecDeque<u8>')";
     browser.until(&format!("{NAMES}.some((row) => {vector})"));
     browser.fill("#by", "site");
-    browser.until(&format!("{NAMES}.length > 5"));
+    browser.until(&format!("{NAMES}[0].innerText.includes('Session::new')"));
 }
 
 /// A row opens its stack and pictures, and stays open when the table is made anew.
