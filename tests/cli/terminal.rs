@@ -174,8 +174,8 @@ fn the_terminal_is_left_as_it_was() {
             terminal.press(&[end]);
         }
         terminal.until("the shell", |screen| !screen.contains("rows by"));
-        assert_eq!(settings(&terminal, name), before, "after {name}");
         terminal.tmux(&["resize-window", "-x", "140", "-y", "40"]);
+        assert_eq!(settings(&terminal, name), before, "after {name}");
     }
 }
 

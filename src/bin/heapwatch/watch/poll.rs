@@ -10,8 +10,9 @@ use heapwatch::growth::Growth;
 use crate::failure::Failure;
 use crate::source::{self, Source};
 
-/// Asking may keep the service busy for one part in this many.
-const AT_MOST_ONE_PART_IN: u32 = 20;
+/// Asking keeps the service busy for one part in this many, if that does not take longer than this.
+const ONE_PART_IN: u32 = 10;
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Whom to ask, and how it lets us in.
 #[derive(Debug, Clone)]
@@ -88,6 +89,7 @@ fn keep_asking(service: &Service, every: Duration, told: &Receiver<()>, tell: &S
         if tell.send(news).is_err() {
             return;
         }
-        wait = every.max(begun.elapsed() * (AT_MOST_ONE_PART_IN - 1));
+        let rest = begun.elapsed() * (ONE_PART_IN - 1);
+        wait = every.max(rest.min(LONGEST_WAIT));
     }
 }
