@@ -179,6 +179,29 @@ fn the_terminal_is_left_as_it_was() {
     }
 }
 
+/// Whether a process whose command line has these words is there.
+fn runs(words: &str) -> bool {
+    let found = Command::new("pgrep").args(["-f", words]).output();
+    found.expect("this test needs pgrep").status.success()
+}
+
+/// A window that is closed must not leave a process behind that nobody sees and that never ends.
+#[test]
+#[ignore = "needs tmux"]
+fn it_ends_with_its_terminal() {
+    let service = Service::start(&[]);
+    let terminal = Terminal::open("closed");
+    terminal.watch(&service);
+    let words = format!("heapwatch watch .*{}", service.addr());
+    assert!(runs(&words));
+    drop(terminal);
+    let begun = Instant::now();
+    while runs(&words) {
+        assert!(begun.elapsed() < PATIENCE, "it goes on without a terminal");
+        sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
 fn without_a_terminal_there_is_one_clear_line() {
     let output = Command::new(env!("CARGO_BIN_EXE_heapwatch"))

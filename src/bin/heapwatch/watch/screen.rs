@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use ratatui::{DefaultTerminal, Frame};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::failure::Failure;
@@ -28,7 +28,9 @@ pub(super) enum Happening {
 impl Screen {
     pub(super) fn take() -> Result<Screen, Failure> {
         let told_to_end = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // Not SIGHUP: the terminal is gone then, so nothing is to be given back, and waiting for a key
+        // from it would never end. By default it ends the process.
+        for signal in [SIGINT, SIGTERM] {
             flag::register(signal, Arc::clone(&told_to_end)).map_err(Failure::new)?;
         }
         let terminal = ratatui::try_init().map_err(|error| broken(&error))?;
