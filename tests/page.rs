@@ -7,8 +7,6 @@
 #[path = "page/browser.rs"]
 mod browser;
 mod common;
-#[path = "common/http.rs"]
-mod http;
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};

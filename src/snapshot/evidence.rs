@@ -48,6 +48,7 @@ pub(crate) struct Past {
 
 impl Past {
     /// A site at a time when it was not there.
+    #[cfg(feature = "server")]
     pub(crate) fn nothing(site: SiteKey) -> Past {
         Past {
             site,
