@@ -28,13 +28,13 @@ use crate::Error;
 use crate::analyze::{Caller, source};
 use crate::jemalloc::Jemalloc;
 use crate::process::{Process, own_cpu};
-use crate::snapshot::{self, Site, Snapshot, evidence, history};
+use crate::snapshot::{self, Extent, Site, Snapshot, evidence, history};
 use families::Family;
 use heap::SiteSeries;
 use tasks::Tasks;
 
 /// Where snapshots come from: the running process, or a test.
-pub(crate) type Source = Arc<dyn Fn() -> Result<Snapshot, Error> + Send + Sync>;
+pub(crate) type Source = Arc<dyn Fn(Extent) -> Result<Snapshot, Error> + Send + Sync>;
 
 /// All metrics of heapwatch, for a registry of your own.
 ///
@@ -83,7 +83,7 @@ impl Collector {
     /// [`Error::NotInstalled`] if heapwatch is not the global allocator.
     pub fn new() -> Result<Collector, Error> {
         snapshot::check_installed()?;
-        Ok(Collector::over(Arc::new(crate::snapshot)))
+        Ok(Collector::over(Arc::new(snapshot::take)))
     }
 
     /// Leaves the `process_*` metrics out, for a registry that has them already.
@@ -104,7 +104,7 @@ impl Collector {
 
     fn families(&self) -> Vec<Family> {
         let mut families = Vec::new();
-        if let Ok(snapshot) = (self.source)() {
+        if let Ok(snapshot) = (self.source)(Extent::Counters) {
             families.extend(heap::totals(&snapshot, own_cpu::seconds()));
             families.push(heap::sites(self.site_series(&snapshot)));
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

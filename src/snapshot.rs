@@ -32,7 +32,6 @@ pub use facts::{Facts, JemallocFacts};
 use serial::{Hex, bounded};
 #[cfg(feature = "server")]
 pub(crate) use take::loss_reasons;
-use take::take;
 use watched::Watched;
 
 /// An owned copy of all counters at one moment. See the [module's documentation](self).
@@ -283,8 +282,22 @@ impl Snapshot {
 /// }
 /// ```
 pub fn snapshot() -> Result<Snapshot, Error> {
+    take(Extent::Growth)
+}
+
+/// How much a snapshot tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Counters: what profiles, comparisons, flame graphs and metrics are made of.
+    Counters,
+    /// Also what verdicts on growth rest on, where growth is watched. It costs as much again.
+    Growth,
+}
+
+/// Takes a snapshot of this process that tells as much as is needed.
+pub(crate) fn take(extent: Extent) -> Result<Snapshot, Error> {
     check_installed()?;
-    Ok(muted(take))
+    Ok(muted(|| take::take(extent).0))
 }
 
 /// Whether heapwatch is this program's global allocator.

@@ -80,7 +80,7 @@ impl Config {
         snapshot::check_installed()?;
         snapshot::muted(|| {
             let config = self.checked(|name| std::env::var_os(name))?;
-            let router = start(&config, Arc::new(crate::snapshot))?;
+            let router = start(&config, Arc::new(crate::snapshot::take))?;
             watch_growth(&config)?;
             Ok(router)
         })

@@ -159,7 +159,7 @@ fn work_is_done_elsewhere_and_one_profile_at_a_time() {
     let (entered, on_enter) = mpsc::channel();
     let (release, on_release) = mpsc::channel::<()>();
     let on_release = std::sync::Mutex::new(on_release);
-    let source: Source = Arc::new(move || {
+    let source: Source = Arc::new(move |_| {
         assert_eq!(*rustix::thread::name().unwrap(), *c"heapwatch-work");
         let _ = entered.send(());
         let _ = on_release.lock().unwrap().recv();

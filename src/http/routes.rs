@@ -18,6 +18,7 @@ use super::snapshot_routes::{
 };
 use crate::metrics::Exposition;
 use crate::report::{By, Sort};
+use crate::snapshot::Extent;
 
 /// Bytes that request line and headers may have.
 pub(super) const MAX_HEAD: usize = 8 * 1024;
@@ -85,6 +86,17 @@ pub(super) struct TopQuery {
     /// Whether rows have their stacks with them, in JSON.
     pub(super) frames: bool,
     pub(super) format: Format,
+}
+
+impl TopQuery {
+    /// Growth is told in JSON, and in a text that is ordered by it.
+    pub(super) fn extent(self) -> Extent {
+        if self.sort == Sort::Growth || self.format == Format::Json {
+            Extent::Growth
+        } else {
+            Extent::Counters
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

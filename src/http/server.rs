@@ -92,7 +92,11 @@ impl Config {
         snapshot::check_installed()?;
         snapshot::muted(|| {
             let config = self.checked(|name| std::env::var_os(name))?;
-            let server = start(&config, Arc::new(crate::snapshot), Patience::default())?;
+            let server = start(
+                &config,
+                Arc::new(crate::snapshot::take),
+                Patience::default(),
+            )?;
             watch_growth(&config)?;
             Ok(server)
         })

@@ -125,7 +125,7 @@ fn blocking() -> (Source, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (entered, on_enter) = mpsc::channel();
     let (release, on_release) = mpsc::channel::<()>();
     let on_release = std::sync::Mutex::new(on_release);
-    let source = move || {
+    let source = move |_| {
         let name = rustix::thread::name().unwrap();
         assert_eq!(*name, *c"heapwatch-work", "not on a thread for connections");
         let _ = entered.send(());
@@ -169,7 +169,7 @@ fn metrics_are_answered_while_a_report_is_made() {
     let calls = Arc::new(AtomicUsize::new(0));
     let source: Source = {
         let (held, calls) = (Arc::clone(&held), Arc::clone(&calls));
-        Arc::new(move || {
+        Arc::new(move |_| {
             let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
             while first && held.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(5));
@@ -247,7 +247,7 @@ fn work_that_takes_too_long_is_given_up_with_a_reason() {
 #[test]
 fn a_failure_inside_is_an_answer_and_not_the_end() {
     let calls = AtomicUsize::new(0);
-    let source: Source = Arc::new(move || match calls.fetch_add(1, Ordering::SeqCst) {
+    let source: Source = Arc::new(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
         0 => panic!("made up"),
         1 => Err(Error::NotInstalled),
         _ => Ok(fixture::snapshot(&[1.0])),

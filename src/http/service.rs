@@ -24,8 +24,7 @@ use crate::Error;
 use crate::jemalloc::OwnArena;
 use crate::metrics::{Collector, Exposition, Source, render};
 use crate::process::own_cpu;
-use crate::snapshot;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{self, Extent, Snapshot};
 
 /// How long the parts of a request may take.
 #[derive(Debug, Clone, Copy)]
@@ -144,13 +143,13 @@ impl Service {
             Answer::Metrics(form) => self.metrics(form).await,
             Answer::Top(query) => {
                 let source = Arc::clone(&self.source);
-                let top = move || Ok(answers::top(&take(&source)?, query));
+                let top = move || Ok(answers::top(&take(&source, query.extent())?, query));
                 on_lane(&self.reports, top).await
             }
             Answer::Growth(format) => on_lane(&self.reports, move || answers::growth(format)).await,
             Answer::History(query) => {
                 let source = Arc::clone(&self.source);
-                let work = move || history::answer(query, || take(&source));
+                let work = move || history::answer(query, || take(&source, Extent::Growth));
                 // Figures take no snapshot: they are not to wait behind a report.
                 if matches!(query, HistoryQuery::Figures { .. }) {
                     return work();
@@ -161,14 +160,15 @@ impl Service {
             Answer::Profile(query) => self.profile(query).await,
             Answer::Snapshots(query) => {
                 let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
-                let work = move || store.answer(query, || take(&source));
+                let work = move || store.answer(query, || take(&source, Extent::Growth));
                 on_lane(&self.reports, work).await
             }
             Answer::Diff(query) => {
                 let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
                 let diff = move || {
-                    let earlier = store.snapshot(&query.from, || take(&source))?;
-                    let later = store.snapshot(&query.to, || take(&source))?;
+                    let now = || take(&source, Extent::Counters);
+                    let earlier = store.snapshot(&query.from, now)?;
+                    let later = store.snapshot(&query.to, now)?;
                     answers::diff(&earlier, &later, &query)
                 };
                 on_lane(&self.reports, diff).await
@@ -176,9 +176,10 @@ impl Service {
             Answer::Flamegraph(query) => {
                 let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
                 let draw = move || {
+                    let now = || take(&source, Extent::Counters);
                     let earlier = query.diff_from.as_ref();
-                    let earlier = earlier.map(|name| store.snapshot(name, || take(&source)));
-                    answers::flamegraph(earlier.transpose()?.as_ref(), &take(&source)?, &query)
+                    let earlier = earlier.map(|name| store.snapshot(name, now));
+                    answers::flamegraph(earlier.transpose()?.as_ref(), &now()?, &query)
                 };
                 on_lane(&self.reports, draw).await
             }
@@ -203,7 +204,8 @@ impl Service {
             None => None,
             Some(_) => {
                 let source = Arc::clone(&self.source);
-                let before = on_lane(&self.reports, move || take(&source)).await?;
+                let before =
+                    on_lane(&self.reports, move || take(&source, Extent::Counters)).await?;
                 sleep(wait).await;
                 Some(before)
             }
@@ -212,14 +214,15 @@ impl Service {
         let profile = move || {
             // The next one may begin when the work is over, also if nobody waits for it any more.
             let _turn = turn;
-            Ok(answers::profile(before.as_ref(), &take(&source)?, query))
+            let now = take(&source, Extent::Counters)?;
+            Ok(answers::profile(before.as_ref(), &now, query))
         };
         on_lane(&self.reports, profile).await
     }
 }
 
-fn take(source: &Source) -> Result<Snapshot, Reply> {
-    source().map_err(|error: Error| answers::failure(&error))
+fn take(source: &Source, extent: Extent) -> Result<Snapshot, Reply> {
+    source(extent).map_err(|error: Error| answers::failure(&error))
 }
 
 /// Does work on a lane's thread, after what is before it. Work that has begun is finished, and

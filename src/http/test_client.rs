@@ -19,7 +19,7 @@ pub(super) const SHORT: Patience = Patience {
 };
 
 pub(super) fn fixed() -> Source {
-    Arc::new(|| Ok(fixture::snapshot(&[100.0, 50.0])))
+    Arc::new(|_| Ok(fixture::snapshot(&[100.0, 50.0])))
 }
 
 pub(super) fn server() -> Server {

@@ -7,7 +7,7 @@ use crate::metrics::fixture;
 use crate::snapshot::testing::{Builder, frame, own};
 
 fn collector(live_bytes: Vec<f64>) -> Arc<Collector> {
-    Arc::new(Collector::over(Arc::new(move || {
+    Arc::new(Collector::over(Arc::new(move |_| {
         Ok(fixture::snapshot(&live_bytes))
     })))
 }
@@ -138,7 +138,7 @@ fn twenty_sites_have_a_series_and_the_rest_is_one() {
 fn a_site_that_holds_nothing_any_more_has_no_series() {
     let live = Arc::new(Mutex::new(vec![10.0, 20.0]));
     let source = Arc::clone(&live);
-    let collector = Arc::new(Collector::over(Arc::new(move || {
+    let collector = Arc::new(Collector::over(Arc::new(move |_| {
         Ok(fixture::snapshot(&source.lock().unwrap()))
     })));
     let count = |collector: &Arc<Collector>| {
@@ -155,7 +155,7 @@ fn a_site_that_holds_nothing_any_more_has_no_series() {
 /// figures must not go with it.
 #[test]
 fn without_a_snapshot_the_rest_is_still_there() {
-    let collector = Arc::new(Collector::over(Arc::new(|| Err(Error::NotInstalled))));
+    let collector = Arc::new(Collector::over(Arc::new(|_| Err(Error::NotInstalled))));
     let text = render(&collector, Exposition::Classic).unwrap();
     assert!(!text.contains("heapwatch_live_bytes"));
     assert!(text.contains("jemalloc_resident_bytes ") && text.contains("process_threads "));
@@ -163,7 +163,7 @@ fn without_a_snapshot_the_rest_is_still_there() {
 
 #[test]
 fn process_metrics_can_be_left_out() {
-    let source: Source = Arc::new(|| Ok(fixture::snapshot(&[1.0])));
+    let source: Source = Arc::new(|_| Ok(fixture::snapshot(&[1.0])));
     let collector = Arc::new(Collector::over(source).without_process_metrics());
     let text = render(&collector, Exposition::Classic).unwrap();
     assert!(!text.contains("process_") && text.contains("heapwatch_live_bytes 1\n"));
@@ -193,7 +193,7 @@ fn open_metrics_has_units_and_ends_with_the_end_mark() {
 /// Octaves in pairs, cumulative, and none of them lost: `le` must be what the lifetimes were below.
 #[test]
 fn lifetimes_are_a_histogram() {
-    let source: Source = Arc::new(|| {
+    let source: Source = Arc::new(|_| {
         let mut snapshot = fixture::snapshot(&[1.0, 1.0]);
         snapshot.sites[0].lifetimes[0] = 5;
         snapshot.sites[1].lifetimes[1] = 2;
@@ -248,7 +248,7 @@ fn tasks() -> Snapshot {
 /// Tasks are told by what was spawned, wherever that was, and their number of series is bounded.
 #[test]
 fn tasks_are_counted_by_what_was_spawned() {
-    let source: Source = Arc::new(|| Ok(tasks()));
+    let source: Source = Arc::new(|_| Ok(tasks()));
     let collector = Arc::new(Collector::over(source));
     let text = render(&collector, Exposition::Classic).unwrap();
     let named: Vec<&str> = text

@@ -16,7 +16,7 @@ pub(crate) use crate::record::deaths::{Cell, Deaths, shift_for};
 use super::hash::NumberMap;
 use super::watched::{SiteWatch, Watched};
 #[cfg(feature = "server")]
-use super::{AGE_BUCKETS, Facts, Info, Site, Snapshot};
+use super::{AGE_BUCKETS, Extent, Facts, Info, Site, Snapshot};
 use super::{PerProcess, Totals, history, take};
 
 /// What the history takes, so that every snapshot states it with the tables.
@@ -104,7 +104,7 @@ pub(crate) fn readings() -> Vec<Past> {
 #[cfg(feature = "server")]
 pub(crate) fn with_keys() -> Result<(Snapshot, Vec<SiteKey>), Error> {
     super::check_installed()?;
-    let (snapshot, ids) = super::muted(take::take_with_ids);
+    let (snapshot, ids) = super::muted(|| take::take(Extent::Growth));
     Ok((snapshot, ids.into_iter().map(SiteKey).collect()))
 }
 

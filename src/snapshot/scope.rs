@@ -7,7 +7,7 @@ use crate::record::scopes::{self, Opened};
 use crate::record::settle_deferred;
 
 use super::evidence::SiteKey;
-use super::{Snapshot, check_installed, muted, take};
+use super::{Extent, Snapshot, check_installed, muted, take};
 
 /// While this lives, every allocation of the thread that opened it is counted, and of the threads
 /// that are created by a counted one meanwhile.
@@ -69,6 +69,6 @@ impl Drop for Scope {
 
 /// A snapshot, and the keys of its sites in their order.
 pub(crate) fn with_keys() -> (Snapshot, Vec<SiteKey>) {
-    let (snapshot, ids) = take::take_with_ids();
+    let (snapshot, ids) = take::take(Extent::Counters);
     (snapshot, ids.into_iter().map(SiteKey).collect())
 }

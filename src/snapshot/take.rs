@@ -12,14 +12,10 @@ use crate::record::sum::Sum;
 use crate::record::{self, clock, modules, settings};
 
 use super::hash::NumberMap;
-use super::{Dropped, Facts, Info, Location, Module, Site, Snapshot, Totals, evidence};
-
-pub(super) fn take() -> Snapshot {
-    take_with_ids().0
-}
+use super::{Dropped, Extent, Facts, Info, Location, Module, Site, Snapshot, Totals, evidence};
 
 /// A snapshot, and the numbers of its sites in their order.
-pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
+pub(super) fn take(extent: Extent) -> (Snapshot, Vec<SiteId>) {
     // Before the samples: what is born meanwhile must not look like a pause after it.
     let now = evidence::tick_now();
     modules::refresh();
@@ -41,7 +37,10 @@ pub(super) fn take_with_ids() -> (Snapshot, Vec<SiteId>) {
         modules: modules.iter().map(module).collect(),
         locations: locations.list,
         sites,
-        watched: evidence::watched(&ids, now, &live),
+        watched: match extent {
+            Extent::Counters => None,
+            Extent::Growth => evidence::watched(&ids, now, &live),
+        },
         names: OnceLock::new(),
     };
     (snapshot, ids)

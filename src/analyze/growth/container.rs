@@ -48,6 +48,9 @@ pub(crate) struct Container {
 /// The growing collection at this site, if there is one.
 pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Container> {
     let series = site.series;
+    if series.records().len() < RECORDS {
+        return None;
+    }
     let floor = watch
         .interval_bytes
         .max(watch.min_bytes / u64::from(stats::MIN_SAMPLES)) as f64;

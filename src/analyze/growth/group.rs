@@ -10,7 +10,7 @@ use super::{Finding, Judgement, Lifetimes, Pattern, SiteEvidence, Verdict, Watch
 use crate::analyze::series::Series;
 use crate::snapshot::evidence::Deaths;
 use crate::snapshot::evidence::LiveObject;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Share of false alarms among the alarms that is accepted (Benjamini and Hochberg).
 const FALSE_DISCOVERIES: f64 = 0.05;
@@ -62,13 +62,18 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
     let mut settled: Vec<bool> = sites.iter().map(Judgement::alarms).collect();
     let mut groups = Vec::new();
     let mut calm = Vec::new();
+    // A function with one call site is the same group at two levels.
+    let mut judged: HashMap<Vec<usize>, Judgement> = HashMap::new();
     for level in 0..LEVELS {
         let mut found: Vec<Group> = by_key(members, level)
             .into_iter()
             .filter(|indices| indices.len() > 1)
             .filter(|indices| !indices.iter().any(|index| settled[*index]))
             .map(|indices| Group {
-                judgement: judge_sum(members, &indices, watch),
+                judgement: match judged.get(&indices) {
+                    Some(judgement) => judgement.clone(),
+                    None => judge_sum(members, &indices, watch),
+                },
                 members: indices,
                 level,
             })
@@ -83,6 +88,9 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
         let members = alarming.iter().flat_map(|group| &group.members);
         members.for_each(|index| settled[*index] = true);
         groups.extend(alarming);
+        // What was withdrawn is tested again.
+        let kept = others.iter().filter(|group| !group.judgement.withdrawn);
+        judged.extend(kept.map(|group| (group.members.clone(), group.judgement.clone())));
         if level == 0 {
             calm = others;
         }
@@ -92,13 +100,13 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
         settled[*index] = true;
     }
     groups.extend(calm);
-    let grouped: BTreeSet<usize> = groups
-        .iter()
-        .flat_map(|group| group.members.iter().copied())
-        .collect();
+    let mut grouped = vec![false; members.len()];
+    for index in groups.iter().flat_map(|group| &group.members) {
+        grouped[*index] = true;
+    }
     for indices in by_key(members, FUNCTION) {
         let mut rest = indices;
-        rest.retain(|index| !grouped.contains(index));
+        rest.retain(|index| !grouped[*index]);
         groups.extend(alone(members, &sites, rest, watch));
     }
     groups
@@ -146,7 +154,8 @@ fn judge_sum<K>(members: &[Member<'_, K>], indices: &[usize], watch: &Watch) -> 
     let parts = indices.iter().map(|index| &members[*index].site);
     let repeated = Sum::of(parts.clone(), watch, |part| part.is_repeated(watch));
     let judgement = judge(&repeated.evidence(), watch);
-    if judgement.alarms() {
+    // Where all speak, the sum of all is the same once more.
+    if judgement.alarms() || parts.clone().all(|part| part.is_repeated(watch)) {
         return judgement;
     }
     let all = Sum::of(parts, watch, |_| true);

@@ -17,11 +17,7 @@ pub(super) struct Production {
 
 impl Production {
     /// `part` says which of the [`PARTS`] a survivor was born in.
-    pub(super) fn of(
-        survivors: &[&LiveObject],
-        part: impl Fn(&LiveObject) -> usize,
-        watch: &Watch,
-    ) -> Self {
+    pub(super) fn of(survivors: &[&Alive], part: impl Fn(&Alive) -> usize) -> Self {
         let births = survivors.iter().map(|sample| sample.birth);
         let mut production = Self {
             parts: [0.0; PARTS],
@@ -31,7 +27,7 @@ impl Production {
         };
         for sample in survivors {
             let part = part(sample);
-            production.parts[part] += expected_samples(sample, watch);
+            production.parts[part] += sample.expected;
             production.counts[part] += 1;
         }
         production
@@ -80,15 +76,14 @@ impl Production {
         let occupied = rest(0).filter(|part| *part > 0.0).count();
         let late: f64 = rest(PARTS / 2).sum();
         let (late_count, count) = (counted(PARTS / 2), counted(0));
-        let by_chance = stats::poisson_at_most(late_count, 0.4 * f64::from(count)) > 0.05;
+        if occupied < 2 || count < 3 || late_count < 1 {
+            return false;
+        }
+        let by_chance = || stats::poisson_at_most(late_count, 0.4 * f64::from(count)) > 0.05;
         // Well over half of what this many even births would occupy.
         let all: u32 = self.counts.iter().sum();
         let even = PARTS as f64 * (1.0 - (1.0 - 1.0 / PARTS as f64).powf(f64::from(all)));
-        occupied >= 2
-            && occupied as f64 + 1.0 >= 0.6 * even
-            && count >= 3
-            && late_count >= 1
-            && (late >= 0.25 * rest(0).sum::<f64>() || by_chance)
+        occupied as f64 + 1.0 >= 0.6 * even && (late >= 0.25 * rest(0).sum::<f64>() || by_chance())
     }
 
     /// `exp` of the entropy.
@@ -104,9 +99,25 @@ impl Production {
     }
 }
 
-/// How many samples at the present interval this sample stands for: objects sampled when the interval
-/// was shorter are more, and weigh less.
-fn expected_samples(sample: &LiveObject, watch: &Watch) -> f64 {
-    let interval = watch.interval_bytes.max(1) as f64;
-    f64::from(sample.weight) * -(-(sample.bytes as f64) / interval).exp_m1()
+/// What is needed of a live sample again and again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alive {
+    /// The tick of its birth.
+    pub(super) birth: u32,
+    /// Bytes that it stands for.
+    pub(super) bytes: f64,
+    /// How many samples at the present interval it stands for: objects sampled when the interval was
+    /// shorter are more, and weigh less.
+    expected: f64,
+}
+
+impl Alive {
+    pub(super) fn of(sample: &LiveObject, watch: &Watch) -> Self {
+        let interval = watch.interval_bytes.max(1) as f64;
+        Alive {
+            birth: sample.birth,
+            bytes: sample.estimate(),
+            expected: f64::from(sample.weight) * -(-(sample.bytes as f64) / interval).exp_m1(),
+        }
+    }
 }

@@ -19,8 +19,8 @@
 //! tried, so that a leak that began late is found before the process has doubled its age; but only if
 //! objects born before that were not seen to grow as old and die, which would explain the youngest too.
 
-use super::mortality::Mortality;
-use super::production::{PARTS, Production};
+use super::mortality::{AtRisk, Mortality, at_risk, log_time};
+use super::production::{Alive, PARTS, Production};
 use super::stats::{self, MIN_SAMPLES};
 use super::{Rate, SiteEvidence, Watch};
 use crate::snapshot::evidence::LiveObject;
@@ -58,6 +58,15 @@ pub(crate) struct Tail {
 
 /// The leak at this site, if there is one.
 pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
+    // No part of so few would be enough.
+    if is_few(site.live.iter().map(LiveObject::estimate), watch) {
+        return None;
+    }
+    let live: Vec<Alive> = site
+        .live
+        .iter()
+        .map(|sample| Alive::of(sample, watch))
+        .collect();
     let cells: Vec<Cell> = site
         .deaths
         .map(|deaths| deaths.cells().collect())
@@ -68,12 +77,7 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
         1 << shift_for(watch.now)
     };
     let deaths = cells.iter().map(|cell| cell.birth_start);
-    let origin = site
-        .live
-        .iter()
-        .map(|sample| sample.birth)
-        .chain(deaths)
-        .min()?;
+    let origin = live.iter().map(|sample| sample.birth).chain(deaths).min()?;
     let life = watch.now.saturating_sub(origin);
     let shortest = (watch.now / 4).max((watch.min_seconds / watch.tick_seconds).ceil() as u32);
     let at_scale = |span: u32, whole: bool| {
@@ -82,12 +86,12 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
         }
         // The youngest age shows whether what is made now is still as much as it was.
         let youngest = Horizon::all(watch.now, span, width).last()?;
-        if !youngest.is_spread(site.live, watch) {
+        if !youngest.is_spread(&live) {
             return None;
         }
         Horizon::all(watch.now, span, width)
-            .filter(|horizon| whole || !horizon.elders_die(&cells, site.live, origin))
-            .filter_map(|horizon| Case::of(horizon, &cells, site.live, watch))
+            .filter(|horizon| whole || !horizon.elders_die(&cells, &live, origin))
+            .filter_map(|horizon| Case::of(horizon, &cells, &live, watch))
             .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
             .map(|case| case.tail(watch))
     };
@@ -97,6 +101,11 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
             .filter(|span| *span < life);
         parts.into_iter().find_map(|span| at_scale(span, false))
     })
+}
+
+/// Whether objects that stand for so many bytes are too few to be judged.
+fn is_few(bytes: impl ExactSizeIterator<Item = f64>, watch: &Watch) -> bool {
+    bytes.len() < MIN_SAMPLES as usize || bytes.sum::<f64>() < watch.min_bytes as f64
 }
 
 /// A stretch of time that ends now, all in ticks.
@@ -131,7 +140,7 @@ impl Horizon {
 
     /// Whether objects born before this horizon have reached the same age and died, at a rate that
     /// would explain a fifth of the objects that reach it now.
-    fn elders_die(&self, cells: &[Cell], live: &[LiveObject], origin: u32) -> bool {
+    fn elders_die(&self, cells: &[Cell], live: &[Alive], origin: u32) -> bool {
         let died: u32 = cells
             .iter()
             .filter(|cell| cell.birth_start < self.cut && cell.age_low >= self.age)
@@ -146,33 +155,33 @@ impl Horizon {
         f64::from(died) / before > 0.2 * reached / during
     }
 
-    fn is_survivor(&self, sample: &LiveObject) -> bool {
+    fn is_survivor(&self, sample: &Alive) -> bool {
         sample.birth >= self.cut && sample.birth.saturating_add(self.age) <= self.now
     }
 
     /// Which eighth of the time of production a survivor was born in.
-    fn part(&self, sample: &LiveObject) -> usize {
+    fn part(&self, sample: &Alive) -> usize {
         let window = u64::from(self.now - self.age - self.cut);
         (u64::from(sample.birth - self.cut) * PARTS as u64 / (window + 1)) as usize
     }
 
-    fn survivors<'a>(&self, live: &'a [LiveObject]) -> Vec<&'a LiveObject> {
+    fn survivors<'a>(&self, live: &'a [Alive]) -> Vec<&'a Alive> {
         live.iter()
             .filter(|sample| self.is_survivor(sample))
             .collect()
     }
 
-    fn production(&self, survivors: &[&LiveObject], watch: &Watch) -> Production {
-        Production::of(survivors, |sample| self.part(sample), watch)
+    fn production(&self, survivors: &[&Alive]) -> Production {
+        Production::of(survivors, |sample| self.part(sample))
     }
 
-    fn is_spread(&self, live: &[LiveObject], watch: &Watch) -> bool {
-        self.production(&self.survivors(live), watch).is_spread()
+    fn is_spread(&self, live: &[Alive]) -> bool {
+        self.production(&self.survivors(live)).is_spread()
     }
 
     /// Nothing that lives was born for twice as long as the longest wait before, although at the
     /// mean rate four objects would have been.
-    fn has_stopped(&self, live: &[LiveObject]) -> bool {
+    fn has_stopped(&self, live: &[Alive]) -> bool {
         let mut births: Vec<u32> = live
             .iter()
             .map(|sample| sample.birth.min(self.now))
@@ -190,35 +199,42 @@ impl Horizon {
         gap > 2 * longest && births.len() as f64 * f64::from(gap) > 4.0 * active
     }
 
-    /// What happened at ages `from..to` to those born after the warm-up, without a burst.
-    fn mortality(
+    /// Who was at these ages, of those born after the warm-up, without a burst.
+    fn at_risk(
         &self,
-        (from, to): (u32, u32),
+        ages: (u32, u32),
         cells: &[Cell],
-        live: &[LiveObject],
+        live: &[Alive],
         burst: &std::ops::Range<usize>,
-    ) -> Mortality {
+    ) -> impl Iterator<Item = AtRisk> {
         let dead = cells.iter().filter(|cell| cell.birth_start >= self.cut);
         let alive = live.iter().filter(|sample| {
             let counts = !self.is_survivor(sample) || !burst.contains(&self.part(sample));
             sample.birth >= self.cut && counts
         });
-        let ages = alive.map(|sample| self.now.saturating_sub(sample.birth));
-        Mortality::between((from, to), dead.copied(), ages, self.now)
+        let alive = alive.map(|sample| self.now.saturating_sub(sample.birth));
+        at_risk(ages, dead.copied(), alive, self.now)
     }
 
     /// Probability that so few of those who live long die at old age by chance.
+    /// 1 if it is a half or more.
     fn by_life(&self, old: &Mortality) -> f64 {
-        stats::poisson_at_most(old.died, HAZARD / f64::from(self.span) * old.ticks)
+        let expected = HAZARD / f64::from(self.span) * old.ticks;
+        if stats::poisson_is_likely(old.died, expected) {
+            return 1.0;
+        }
+        stats::poisson_at_most(old.died, expected)
     }
 
     /// Probability that so few of a heavy tail do. The first test needs no younger deaths; the second is
     /// exact given the deaths of both ages together. Deaths at ages that the table does not tell apart are
     /// left out of the younger, which errs on the side of harmlessness.
-    fn by_tail(&self, old: &Mortality, young: &Mortality) -> f64 {
+    /// Each with its time on the logarithmic scale.
+    fn by_tail(&self, old: (&Mortality, f64), young: (&Mortality, f64)) -> f64 {
+        let ((old, old_time), (young, young_time)) = (old, young);
         let by_level =
             stats::poisson_at_most(old.died, HAZARD_AT_AGE / f64::from(self.age) * old.ticks);
-        let share = old.log_time / (old.log_time + young.log_time).max(f64::MIN_POSITIVE);
+        let share = old_time / (old_time + young_time).max(f64::MIN_POSITIVE);
         let by_fall = stats::binomial_at_most(old.died, old.died + young.died, share);
         by_level.min(by_fall)
     }
@@ -227,7 +243,7 @@ impl Horizon {
     /// weighted sizes estimate the variance of both together.
     fn rate(
         &self,
-        survivors: &[&LiveObject],
+        survivors: &[&Alive],
         production: &Production,
         share: f64,
         watch: &Watch,
@@ -245,7 +261,7 @@ impl Horizon {
             survivors
                 .iter()
                 .filter(|one| one.birth >= from)
-                .map(|one| one.estimate())
+                .map(|one| one.bytes)
         };
         let squares = counted().map(|bytes| bytes * bytes).sum();
         let unit = watch.interval_bytes.max(1) as f64;
@@ -271,31 +287,35 @@ impl Horizon {
 /// A horizon in which objects grow old without dying.
 struct Case<'a> {
     horizon: Horizon,
-    survivors: Vec<&'a LiveObject>,
+    survivors: Vec<&'a Alive>,
     burst: std::ops::Range<usize>,
     died: u32,
     p_value: f64,
 }
 
 impl<'a> Case<'a> {
-    fn of(horizon: Horizon, cells: &[Cell], live: &'a [LiveObject], watch: &Watch) -> Option<Self> {
+    fn of(horizon: Horizon, cells: &[Cell], live: &'a [Alive], watch: &Watch) -> Option<Self> {
         let mut survivors = horizon.survivors(live);
-        let all = horizon.production(&survivors, watch);
+        let all = horizon.production(&survivors);
         // A step must not speak for a leak: what remains without it must do so alone.
         let burst = all.burst();
         survivors.retain(|sample| !burst.contains(&horizon.part(sample)));
-        let bytes: f64 = survivors.iter().map(|sample| sample.estimate()).sum();
-        let few = survivors.len() < MIN_SAMPLES as usize || bytes < watch.min_bytes as f64;
-        if few || !all.is_spread() {
+        if is_few(survivors.iter().map(|sample| sample.bytes), watch) || !all.is_spread() {
             return None;
         }
-        let old = horizon.mortality((horizon.age, u32::MAX), cells, live, &burst);
+        let at_risk = |ages| horizon.at_risk(ages, cells, live, &burst);
+        let (old_ages, young_ages) = ((horizon.age, u32::MAX), (horizon.age / 4, horizon.age));
+        let old = Mortality::of(at_risk(old_ages));
         let by_life = horizon.by_life(&old);
         if by_life > SIGNIFICANCE {
             return None;
         }
-        let young = horizon.mortality((horizon.age / 4, horizon.age), cells, live, &burst);
-        let p_value = by_life.max(horizon.by_tail(&old, &young));
+        let young = Mortality::of(at_risk(young_ages));
+        let by_tail = horizon.by_tail(
+            (&old, log_time(at_risk(old_ages))),
+            (&young, log_time(at_risk(young_ages))),
+        );
+        let p_value = by_life.max(by_tail);
         let leaks = p_value <= SIGNIFICANCE && !horizon.has_stopped(live);
         leaks.then_some(Self {
             horizon,
@@ -308,7 +328,7 @@ impl<'a> Case<'a> {
 
     fn tail(&self, watch: &Watch) -> Tail {
         let alive = self.survivors.len() as u32;
-        let production = self.horizon.production(&self.survivors, watch);
+        let production = self.horizon.production(&self.survivors);
         let share = 1.0 - self.burst.len() as f64 / PARTS as f64;
         let not_stopped = self.horizon.not_stopped(&production, alive);
         Tail {

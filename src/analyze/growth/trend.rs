@@ -142,13 +142,7 @@ fn trend(
     let lives: Vec<f64> = points.iter().map(|point| point.live).collect();
     let births: f64 = points.iter().map(|point| point.births).sum();
     let known_load = births >= MANY * points.len() as f64;
-    let per_load = |p: &Point| {
-        if known_load {
-            p.live / p.load.max(f64::MIN_POSITIVE)
-        } else {
-            p.live
-        }
-    };
+    let per_load = |p: &Point| p.live / p.load.max(f64::MIN_POSITIVE);
     let noise = (unit * (early + late + unit)).sqrt();
     let z = (late - early) / noise;
     let apart = watch.seconds(mean(last, |p| p.tick) - mean(first, |p| p.tick));
@@ -158,7 +152,12 @@ fn trend(
         .map(|p| (watch.seconds(p.tick), p.live))
         .collect();
     let slope = stats::theil_sen(&sen);
-    let unexplained = Rise::of(&points.iter().map(per_load).collect::<Vec<_>>());
+    let live = Rise::of(&lives);
+    let unexplained = if known_load {
+        Rise::of(&points.iter().map(per_load).collect::<Vec<_>>())
+    } else {
+        live
+    };
     Trend {
         early_bytes: early,
         late_bytes: late,
@@ -175,7 +174,7 @@ fn trend(
         },
         busy: points.iter().filter(|point| point.births > 0.0).count() * 2 > points.len(),
         z,
-        live: Rise::of(&lives),
+        live,
         // Only what may be growth is worth the time.
         lengthening: (z > 2.0 && unexplained.tau > 0.5)
             .then(lengthening)
