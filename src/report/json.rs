@@ -83,7 +83,7 @@ impl<'a> Header<'a> {
             unseen_bytes: match info.largest_interval_bytes {
                 0 => None,
                 1 => Some(0),
-                interval => Some(3 * interval),
+                interval => Some(interval.saturating_mul(3)),
             },
             samples: info.samples,
             dropped: &info.dropped,

@@ -229,7 +229,7 @@ impl Series {
     ) -> Option<Series> {
         let shift = u8::try_from(width.checked_ilog2()?).ok()?;
         let fits = width.is_power_of_two()
-            && shift >= shift_for(end.saturating_sub(1))
+            && (shift_for(end.saturating_sub(1))..=shift_for(u32::MAX)).contains(&shift)
             && bins.len() <= BINS
             && records.len() <= RECORDS;
         if !fits || bins.is_empty() {
@@ -263,7 +263,8 @@ impl Series {
             let merged = &mut self.bins[index >> by];
             *merged = merged.then(bin);
         }
-        self.len = ((self.len.saturating_sub(1)) >> by) + 1;
+        // Not in bytes, of which there are only eight bits to shift.
+        self.len = (usize::from(self.len.saturating_sub(1)) >> by) as u8 + 1;
     }
 
     fn note_record(&mut self, live: f32, tick: u32) {

@@ -1,12 +1,13 @@
 //! Why a command could not do what it should: one line, with its remedy.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 
 /// What the user is told before exit status 2.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// This line.
+    /// This line. What it quotes may be anybody's: it is shown without control characters, which a
+    /// terminal would obey.
     Line(String),
     /// Nobody reads what is written, such as `heapwatch top … | head -1`: not worth a word.
     ReaderHasGone,
@@ -41,7 +42,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Line(line) => f.write_str(line),
+            Failure::Line(line) => line
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .try_for_each(|c| f.write_char(c)),
             Failure::ReaderHasGone => f.write_str("nobody reads the output"),
         }
     }
@@ -52,5 +56,22 @@ impl std::error::Error for Failure {}
 impl From<heapwatch::Error> for Failure {
     fn from(error: heapwatch::Error) -> Failure {
         Failure::new(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that is not ours must not write into the user's terminal.
+    #[test]
+    fn no_escape_sequence_reaches_a_terminal() {
+        let failure = Failure::new("the server answered 400, \x1b]0;owned\x07\u{9b}2J\r")
+            .about("http://chat/");
+        let shown = failure.to_string();
+        assert_eq!(
+            shown,
+            "http://chat/: the server answered 400,  ]0;owned  2J "
+        );
     }
 }

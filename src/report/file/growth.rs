@@ -16,6 +16,10 @@ const MAX_BINS: usize = 32;
 const MAX_RECORDS: usize = 6;
 const MAX_DEATHS: usize = 32 * 7;
 
+/// Ticks since the start: judging adds up to three times as many. At the shortest tick it is half a
+/// year, at the usual one centuries.
+const MAX_TICK: u32 = u32::MAX / 3;
+
 /// How far births and readings may lie behind the moment: they go on while a snapshot is taken.
 const SLACK_TICKS: u32 = 1 << 16;
 
@@ -124,6 +128,7 @@ pub(super) fn growth_in(growth: Growth, sites: usize) -> Result<Watched, Error> 
     if !ticks.contains(&growth.tick_seconds)
         || !seconds.contains(&growth.min_watch_seconds)
         || growth.started_tick > growth.now_tick
+        || growth.now_tick > MAX_TICK
     {
         return Err(damaged());
     }

@@ -10,6 +10,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -134,6 +135,16 @@ fn decode(bytes: &[u8]) -> Result<Snapshot, Error> {
 
 fn format(text: impl std::fmt::Display) -> Error {
     Error::Format(text.to_string())
+}
+
+/// A file's text without control characters: tables are shown on terminals, which obey them, and a
+/// line break in a name would look like another row.
+fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, " "))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// A name in the same directory that nobody else uses.

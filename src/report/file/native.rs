@@ -1,5 +1,6 @@
 //! Our own format.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Read, Write};
 use std::sync::{Arc, OnceLock};
@@ -9,12 +10,15 @@ use flate2::write::GzEncoder;
 
 use super::growth::{growth_in, growth_out};
 use super::schema::{self, FORMAT, File, Preamble, VERSION};
-use super::{MAX_UNPACKED, format};
+use super::{MAX_UNPACKED, format, plain};
 use crate::Error;
-use crate::snapshot::{AGE_BUCKETS, Frame, Location, Origin, Site, Snapshot, Totals};
+use crate::snapshot::{AGE_BUCKETS, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals};
 
 /// Most of any sum; what is larger cannot be true, and its square would still be finite.
 const MAX_SUM: f64 = 1e60;
+
+/// Most of any time, in seconds: what is longer cannot be true, and does not fit into a `Duration`.
+const MAX_SECONDS: f64 = 1e12;
 
 /// Characters of an error's text: it may quote what it found.
 const MAX_REASON: usize = 160;
@@ -123,17 +127,18 @@ fn parse<T: serde::de::DeserializeOwned>(from: impl Read) -> Result<T, Error> {
 }
 
 fn one_line(text: &str) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut line: String = plain.take(MAX_REASON).collect();
+    let mut line: String = plain(text).chars().take(MAX_REASON).collect();
     if text.chars().nth(MAX_REASON).is_some() {
         line.push('…');
     }
     line
 }
 
-fn snapshot(file: File) -> Result<Snapshot, Error> {
+fn snapshot(mut file: File) -> Result<Snapshot, Error> {
     let mut frames = file.frames;
-    share_texts(&mut frames);
+    tidy_texts(&mut frames);
+    file.modules.iter_mut().for_each(tidy_module);
+    tidy_info(&mut file.info);
     let mut names = Vec::with_capacity(file.locations.len());
     let mut locations = Vec::with_capacity(file.locations.len());
     for location in &file.locations {
@@ -157,7 +162,7 @@ fn snapshot(file: File) -> Result<Snapshot, Error> {
         Some(growth) => Some(Box::new(growth_in(growth, sites.len())?)),
         None => None,
     };
-    if !(0.0..=MAX_SUM).contains(&file.info.watched_seconds) {
+    if !(0.0..=MAX_SECONDS).contains(&file.info.watched_seconds) {
         return Err(format("the snapshot's watched_seconds is out of range"));
     }
     Ok(Snapshot {
@@ -229,13 +234,36 @@ fn buckets(counts: &[u32]) -> Result<[u32; AGE_BUCKETS], Error> {
     Ok(buckets)
 }
 
-/// Equal texts are written often and kept once.
-fn share_texts(frames: &mut [Frame]) {
+fn tidy(text: &mut String) {
+    if let Cow::Owned(tidied) = plain(text) {
+        *text = tidied;
+    }
+}
+
+fn tidy_module(module: &mut Module) {
+    tidy(&mut module.path);
+    module.build_id.iter_mut().for_each(tidy);
+}
+
+fn tidy_info(info: &mut Info) {
+    info.notes.iter_mut().for_each(tidy);
+    for dropped in &mut info.dropped {
+        tidy(dropped.reason.to_mut());
+    }
+}
+
+/// Makes the frames' texts [`plain`]. Equal ones are written often and kept once.
+fn tidy_texts(frames: &mut [Frame]) {
     let mut known: HashSet<Arc<str>> = HashSet::new();
-    let mut share = |text: &mut Arc<str>| match known.get(text) {
-        Some(same) => *text = same.clone(),
-        None => {
-            known.insert(text.clone());
+    let mut share = |text: &mut Arc<str>| {
+        if let Cow::Owned(tidied) = plain(text) {
+            *text = tidied.into();
+        }
+        match known.get(text) {
+            Some(same) => *text = same.clone(),
+            None => {
+                known.insert(text.clone());
+            }
         }
     };
     for frame in frames {

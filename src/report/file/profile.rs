@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{MAX_PROFILE, format};
+use super::{MAX_PROFILE, format, plain};
 use crate::Error;
 use crate::report::pprof::decode::decode;
 use crate::report::pprof::proto::{self, Profile};
@@ -109,12 +109,16 @@ impl<'p> Builder<'p> {
         Ok(builder)
     }
 
+    fn text(&self, place: i64) -> String {
+        plain(&self.profile.string(place)).into_owned()
+    }
+
     fn module(&mut self, mapping: &proto::Mapping) {
-        let build_id = self.profile.string(mapping.build_id).into_owned();
+        let build_id = self.text(mapping.build_id);
         let place = self.snapshot.modules.len() as u32;
         self.modules.insert(mapping.id, place);
         self.snapshot.modules.push(Module {
-            path: self.profile.string(mapping.filename).into_owned(),
+            path: self.text(mapping.filename),
             build_id: (!build_id.is_empty()).then_some(build_id),
             start: mapping.memory_start,
             end: mapping.memory_limit,
@@ -166,12 +170,12 @@ impl<'p> Builder<'p> {
     }
 
     fn frame(&self, function: &proto::Function, line: i64) -> Frame {
-        let name = self.profile.string(function.name);
-        let file = self.profile.string(function.filename);
+        let name = self.text(function.name);
+        let file = self.text(function.filename);
         Frame {
             origin: origin_of(&name, &file),
-            function: (*name).into(),
-            file: (!file.is_empty()).then(|| (*file).into()),
+            function: name.into(),
+            file: (!file.is_empty()).then(|| file.into()),
             line: u32::try_from(line).ok().filter(|line| *line > 0),
             inlined: false,
         }

@@ -94,6 +94,7 @@ fn growth_that_cannot_be_is_refused() {
             "cannot be",
         ),
         ("\"started_tick\":0", "\"started_tick\":900000", "cannot be"),
+        ("\"now_tick\":240", "\"now_tick\":4000000000", "cannot be"),
         ("\"site\":0", "\"site\":99", "site 99, but 8 sites"),
         ("\"bin_ticks\":8", "\"bin_ticks\":7", "cannot be"),
         ("\"bin_ticks\":8", "\"bin_ticks\":1", "cannot be"),
@@ -113,6 +114,38 @@ fn growth_that_cannot_be_is_refused() {
         assert_ne!(damaged, growth, "{right}");
         let text = refused(format!("{head}\"growth\":{damaged}").as_bytes());
         assert!(text.contains(said), "{wrong}: {text}");
+    }
+}
+
+/// Tables are shown on terminals: a name that writes to one, or looks like another row, must not.
+#[test]
+fn names_of_a_hostile_file_are_plain_text() {
+    let mut snapshot = sample();
+    let evil = "a\n0 B\x1b]0;owned\x07\u{9b}2J";
+    snapshot.info.notes = vec![evil.into()];
+    snapshot.modules[0].path = evil.into();
+    let mut json = String::new();
+    let packed = written(&snapshot);
+    MultiGzDecoder::new(&packed[..])
+        .read_to_string(&mut json)
+        .unwrap();
+    let escaped = serde_json::to_string(evil).unwrap();
+    let json = json.replace("\"chat::register\"", &escaped);
+    let read = Snapshot::read(json.as_bytes()).unwrap();
+    let mut other = profile(&["inuse_objects", "inuse_space"], &[&[1, 10]]);
+    let name = other.windows(8).position(|name| name == b"main.reg");
+    let place = name.expect("the profile's function");
+    other[place..place + 4].copy_from_slice(b"\x1b[2J");
+    for snapshot in [read, Snapshot::read(&other[..]).unwrap()] {
+        let table = snapshot.top(crate::report::By::Site).to_string();
+        let growth = snapshot.growth().map(|report| report.to_string());
+        let diff = snapshot.diff(&snapshot).to_string();
+        let text = [table, growth.unwrap_or_default(), diff].concat();
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n'),
+            "{text:?}"
+        );
+        assert!(!text.lines().any(|line| line.starts_with("0 B")), "{text}");
     }
 }
 
