@@ -9,6 +9,7 @@ mod connections;
 mod guard;
 mod history;
 mod listen;
+mod own_runtime;
 mod page;
 mod query;
 mod reply;

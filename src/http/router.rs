@@ -16,7 +16,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::guard::Policy;
-use super::server::{SHUTDOWN, build_runtime, start_thread, watch_growth};
+use super::own_runtime::OwnRuntime;
+use super::server::{start_thread, watch_growth};
 use super::service::{Patience, Service};
 use crate::config::Config;
 use crate::metrics::Source;
@@ -97,7 +98,7 @@ struct Answers {
 
 fn start(config: &Config, source: Source) -> Result<Router, Error> {
     let service = Service::new(Policy::behind(config), Patience::default(), source);
-    let runtime = build_runtime()?;
+    let runtime = OwnRuntime::new()?;
     let (alive, gone) = oneshot::channel();
     let answers = Arc::new(Answers {
         service: Arc::new(service),
@@ -109,7 +110,7 @@ fn start(config: &Config, source: Source) -> Result<Router, Error> {
         snapshot::muted(|| {
             // An error says that the sender is gone, which is what is waited for.
             let _ = runtime.block_on(gone);
-            runtime.shutdown_timeout(SHUTDOWN);
+            runtime.shut_down();
         });
     })?;
     Ok(Router::new().fallback(move |request: Request| {

@@ -11,30 +11,24 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::connections::{Connections, Slot};
 use super::guard::Policy;
 use super::listen::listen;
+use super::own_runtime::OwnRuntime;
 use super::routes::MAX_HEAD;
-use super::service::{Patience, Service, WORK_THREADS};
+use super::service::{Patience, Service};
 use crate::Error;
 use crate::config::Config;
 use crate::jemalloc::OwnArena;
 use crate::metrics::Source;
-use crate::process::{self, own_cpu};
+use crate::process;
 use crate::snapshot::{self, evidence};
 
 /// Connections that may be open at once.
 const MAX_CONNECTIONS: usize = 64;
-
-/// How long a thread for reports waits for more work before it ends and gives its memory back.
-const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
-
-/// How long work that has begun may keep the endpoint from ending.
-pub(super) const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// A running endpoint, which ends when this is dropped.
 ///
@@ -117,7 +111,7 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
     let listener = listen(config)?;
     let local_addr = listener.local_addr()?;
     let service = Service::new(Policy::new(config), patience, source);
-    let runtime = build_runtime()?;
+    let runtime = OwnRuntime::new()?;
     let listener = {
         let _context = runtime.enter();
         TcpListener::from_std(listener)?
@@ -133,7 +127,7 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
         start_thread(c"heapwatch");
         snapshot::muted(|| {
             runtime.block_on(endpoint.run(stopped));
-            runtime.shutdown_timeout(SHUTDOWN);
+            runtime.shut_down();
         });
     };
     let handle = std::thread::Builder::new().spawn(run)?;
@@ -142,19 +136,6 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
         thread: Some(Thread { stop, handle }),
         pid: std::process::id(),
     })
-}
-
-pub(super) fn build_runtime() -> Result<Runtime, Error> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .thread_name("")
-        .on_thread_start(|| start_thread(c"heapwatch-work"))
-        .max_blocking_threads(WORK_THREADS)
-        .thread_keep_alive(THREAD_KEEP_ALIVE)
-        .on_thread_park(own_cpu::charge)
-        .build()?;
-    Ok(runtime)
 }
 
 /// What the endpoint's threads do first.
