@@ -3,7 +3,7 @@
 //! [`watch`](crate::watch) or [`serve`](crate::serve) starts the history; [`growth`] asks what it
 //! says. What each verdict rests on, and what it cannot know, stands in `docs/growth.md`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crate::analyze::{Growth, GrowthFrame, Limit, Memory, Pattern, Report, Verdict};
 
@@ -17,7 +17,15 @@ struct Latest {
     tick: u32,
 }
 
-static LATEST: PerProcess<Mutex<Option<Latest>>> = PerProcess::new();
+/// The latest report, and the right to make the next one. Two locks: a scrape that is content with
+/// the former must not wait for the latter, which takes long.
+#[derive(Default)]
+struct Reports {
+    latest: Mutex<Option<Latest>>,
+    making: Mutex<()>,
+}
+
+static REPORTS: PerProcess<Reports> = PerProcess::new();
 
 /// Ticks for which a report serves those who ask again and again: a minute at the usual tick.
 #[cfg(feature = "server")]
@@ -69,23 +77,40 @@ pub(crate) fn recent() -> Result<Arc<Report>, Error> {
 }
 
 /// The latest report if it will do, or else a new one.
-fn latest_if(will_do: impl FnOnce(&Latest) -> bool) -> Result<Arc<Report>, Error> {
+fn latest_if(will_do: impl Fn(&Latest) -> bool) -> Result<Arc<Report>, Error> {
     snapshot::check_installed()?;
     if !history::is_running() {
         return Err(Error::NotWatched);
     }
     snapshot::muted(|| {
-        let Some(kept) = LATEST.get_or_init(Mutex::default) else {
+        let Some(reports) = REPORTS.get_or_init(Reports::default) else {
             return Ok(make()?.report);
         };
+        if let Some(report) = reports.latest_if(&will_do) {
+            return Ok(report);
+        }
         // Those who ask meanwhile wait for the same report instead of making their own.
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let latest = match kept.take() {
-            Some(latest) if will_do(&latest) => latest,
-            _ => make()?,
-        };
-        Ok(Arc::clone(&kept.insert(latest).report))
+        let _making = lock(&reports.making);
+        if let Some(report) = reports.latest_if(&will_do) {
+            return Ok(report);
+        }
+        let latest = make()?;
+        let report = Arc::clone(&latest.report);
+        *lock(&reports.latest) = Some(latest);
+        Ok(report)
     })
+}
+
+impl Reports {
+    fn latest_if(&self, will_do: impl Fn(&Latest) -> bool) -> Option<Arc<Report>> {
+        let latest = lock(&self.latest);
+        let latest = latest.as_ref().filter(|latest| will_do(latest));
+        latest.map(|latest| Arc::clone(&latest.report))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn make() -> Result<Latest, Error> {
