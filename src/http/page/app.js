@@ -107,6 +107,8 @@ async function step() {
     status(error.message, true);
   }
   if (graph.needsLayers && jobs.layers.due === Infinity) jobs.layers.due = 0;
+  // All rows are asked for by hand only; after another grouping they are few again.
+  if (!table.whole && jobs.table.due === Infinity) jobs.table.due = at + SLOW;
 }
 
 let timer;
