@@ -140,6 +140,11 @@ fn replace(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = folder(&path);
     let written = new_file(&folder, bytes).map_err(|error| cannot(&error))?;
+    // Who may read the old file may read the new one, and nobody else.
+    if let Ok(old) = fs::metadata(&path) {
+        let kept = written.as_file().set_permissions(old.permissions());
+        kept.map_err(|error| cannot(&error))?;
+    }
     let kept = if force {
         written.persist(&path)
     } else {
