@@ -13,8 +13,8 @@
 //! }
 //! ```
 //!
-//! `http://127.0.0.1:6790/` then lists what there is: tables of call sites, metrics for Prometheus,
-//! profiles for `go tool pprof`. Let release builds keep `debug = "line-tables-only"`; that is what
+//! `http://127.0.0.1:6790/` is then a live page, and has tables of call sites, verdicts on their growth,
+//! metrics for Prometheus and profiles for `go tool pprof`. Let release builds keep `debug = "line-tables-only"`; that is what
 //! names call sites.
 //!
 //! # How it works
@@ -58,7 +58,8 @@
 //! `server`, on by default, adds the endpoint and its metrics. Without it there are the allocator,
 //! snapshots and reports.
 //!
-//! `axum` adds `router`, the same pages as routes for a server of your own.
+//! `axum` adds `router`, the same pages as routes for a server of your own; `flamegraph` flame graphs as
+//! SVG; `cli` the command line, `heapwatch`.
 #![deny(unsafe_code)]
 
 mod alloc;

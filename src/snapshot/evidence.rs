@@ -109,7 +109,8 @@ pub(crate) fn with_keys() -> Result<(Snapshot, Vec<SiteKey>), Error> {
 }
 
 /// The snapshot as it would have been taken when its sites' counters were those of `past`. What
-/// only the present knows is left out: lifetimes, ages, what was dropped, the process's figures.
+/// only the present knows is left out: lifetimes, ages, the process's figures. What was dropped until
+/// now stays stated, because when it was is not known.
 #[cfg(feature = "server")]
 pub(crate) fn back_to(
     now: &Snapshot,
