@@ -245,7 +245,10 @@ fn smoothed_load(bins: &[Bin], width: f64) -> Vec<f64> {
     } else {
         0.0
     };
-    let keep = (-width / lifetime.clamp(width / 8.0, watched.max(8.0) / 6.0)).exp();
+    // Of a process that stood still less was watched than one bin is wide.
+    let shortest = width / 8.0;
+    let longest = (watched.max(8.0) / 6.0).max(shortest);
+    let keep = (-width / lifetime.clamp(shortest, longest)).exp();
     let mut smooth = None;
     bins.iter()
         .map(|bin| {
@@ -259,4 +262,38 @@ fn smoothed_load(bins: &[Bin], width: f64) -> Vec<f64> {
             value
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analyze::growth::{Watch, rate};
+    use crate::analyze::series::{Reading, Series};
+
+    /// A process that was stopped or frozen for long has few readings in wide bins. To judge it must not
+    /// bring it down.
+    #[test]
+    fn a_long_standstill_is_survived() {
+        for still in [1, 30, 500, 20_000, 1 << 20, 1 << 27] {
+            let mut series = Series::new(0);
+            for tick in (0..12).chain(still + 12..still + 16) {
+                let reading = Reading {
+                    live_bytes: 1 << 20,
+                    births: 1,
+                    allocated_bytes: 1 << 16,
+                };
+                series.push(tick, &reading);
+            }
+            let watch = Watch {
+                now: still + 16,
+                started: 0,
+                tick_seconds: 5.0,
+                interval_bytes: 1 << 19,
+                min_seconds: 60.0,
+                min_bytes: 1 << 18,
+            };
+            let bins = series.bins().len();
+            assert!((14..=32).contains(&bins), "{bins} bins");
+            assert!(rate(&series, &[], &watch).is_none_or(|rate| rate.estimate == 0.0));
+        }
+    }
 }
