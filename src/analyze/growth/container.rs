@@ -67,7 +67,7 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Container> 
         return None;
     }
     let gained = f64::from(last.bytes - first.bytes);
-    let over = f64::from((last.tick - first.tick).max(1));
+    let over = f64::from(last.tick.saturating_sub(first.tick).max(1));
     let since = f64::from(series.end().saturating_sub(last.tick));
     let factor = records
         .windows(2)

@@ -339,6 +339,34 @@ fn use_all(bytes: &[u8]) {
     }
 }
 
+const EXTREMES: [u64; 12] = [
+    0,
+    1,
+    2,
+    31,
+    32,
+    65_535,
+    1 << 27,
+    1 << 28,
+    1 << 31,
+    u32::MAX as u64 / 3,
+    u32::MAX as u64,
+    u64::MAX,
+];
+
+fn numbers_in<'v>(value: &'v mut serde_json::Value, found: &mut Vec<&'v mut serde_json::Value>) {
+    if value.is_number() {
+        return found.push(value);
+    }
+    match value {
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|one| numbers_in(one, found)),
+        serde_json::Value::Object(fields) => {
+            fields.values_mut().for_each(|one| numbers_in(one, found))
+        }
+        _ => {}
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -350,6 +378,25 @@ proptest! {
     ) {
         use_all(&mutated(json().into_bytes(), &changes, cut));
         use_all(&mutated(written(&sample()), &changes, cut));
+    }
+
+    /// What changed bytes rarely make.
+    #[test]
+    fn numbers_at_the_ends_of_their_types_do_no_harm(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..EXTREMES.len()), 1..8),
+    ) {
+        let mut file: serde_json::Value = serde_json::from_str(&json()).unwrap();
+        let mut numbers = Vec::new();
+        let (info, growth) = (file["info"].take(), file["growth"].take());
+        let mut parts = serde_json::json!({ "info": info, "growth": growth });
+        numbers_in(&mut parts, &mut numbers);
+        for (number, extreme) in changes {
+            let place = number.index(numbers.len());
+            *numbers[place] = EXTREMES[extreme].into();
+        }
+        file["info"] = parts["info"].take();
+        file["growth"] = parts["growth"].take();
+        use_all(file.to_string().as_bytes());
     }
 
     #[test]
