@@ -7,9 +7,9 @@ use super::view::{Over, View};
 /// Every key and what it does, for the help.
 pub(super) const KEYS: [(&str, &str); 12] = [
     ("↑ ↓ j k PgUp PgDn Home End", "choose a row"),
-    ("Enter", "its stack; by function or crate, its sites"),
+    ("Enter", "its stack; of what is no single site, its sites"),
     ("s", "order by something else"),
-    ("b", "by site, function or crate"),
+    ("b", "by site, function, crate, type or task"),
     ("/", "show only rows with these words; Esc shows all again"),
     (
         "m",

@@ -21,6 +21,9 @@ pub(super) struct Line {
     pub(super) location: Option<String>,
     /// The innermost function in the user's own code, where it is another, with its place.
     pub(super) own: Option<String>,
+    /// What the filter finds too, though it is not shown: the type and the task, where the stack
+    /// tells them.
+    kinds: Vec<String>,
     pub(super) live: Estimate,
     pub(super) objects: Estimate,
     pub(super) allocated: Estimate,
@@ -103,7 +106,8 @@ impl Line {
     /// Whether any of its names has this in it; capital letters or not.
     fn has(&self, lowercase: &str) -> bool {
         let names = [Some(&self.name), self.location.as_ref(), self.own.as_ref()];
-        let mut all = names.into_iter().flatten().chain(&self.frames);
+        let names = names.into_iter().flatten();
+        let mut all = names.chain(&self.kinds).chain(&self.frames);
         all.any(|name| name.to_lowercase().contains(lowercase))
     }
 }
@@ -119,12 +123,12 @@ pub(super) fn lines(
     let changes: HashMap<String, Moved> = diff
         .iter()
         .flat_map(|diff| diff.rows())
-        .map(|change| (key_of_change(change), moved(change)))
+        .map(|change| (key_of_change(change, by), moved(change)))
         .collect();
     // By what was allocated, so that what is no longer there has a row too.
     let top = snapshot.top(by).sort(Sort::Allocated).limit(usize::MAX);
     let rows = top.rows().into_iter();
-    rows.map(|row| line(&row, mark.is_some(), &changes, alarms))
+    rows.map(|row| line(&row, by, mark.is_some(), &changes, alarms))
         .filter(|line| line.live.estimate > 0.0 || line.moves() != 0)
         .collect()
 }
@@ -138,8 +142,20 @@ pub(super) fn arrange(lines: &mut [Line], order: Order, filter: &str) -> Vec<usi
     shown.map(|(place, _)| place).collect()
 }
 
-fn line(row: &Row<'_>, marked: bool, changes: &HashMap<String, Moved>, alarms: &[Growth]) -> Line {
-    let key = key(row.id, row.function.as_deref(), &row.krate, row.version);
+fn line(
+    row: &Row<'_>,
+    by: By,
+    marked: bool,
+    changes: &HashMap<String, Moved>,
+    alarms: &[Growth],
+) -> Line {
+    let (ty, task) = (row.allocated_type.as_deref(), row.task.as_deref());
+    let key = match row.id {
+        Some(id) => format!("{id:016x}"),
+        None => kind(by, ty, task)
+            .map(str::to_owned)
+            .unwrap_or_else(|| key(row.function.as_deref(), &row.krate, row.version)),
+    };
     let nothing = Moved {
         bytes: Estimate::exact(0.0),
         significant: false,
@@ -151,8 +167,15 @@ fn line(row: &Row<'_>, marked: bool, changes: &HashMap<String, Moved>, alarms: &
     };
     Line {
         change,
-        verdict: verdict(row, alarms),
-        name: row.function.as_deref().map_or(krate, short),
+        verdict: verdict(row, by, alarms),
+        name: kind(by, ty, task)
+            .or(row.function.as_deref())
+            .map_or(krate, short),
+        kinds: [ty, task]
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .collect(),
         location: row.location.clone(),
         own: row
             .own_function
@@ -207,20 +230,29 @@ fn place(function: &str, location: Option<&str>) -> String {
     }
 }
 
-fn key_of_change(change: &Change<'_>) -> String {
-    let function = change.function.as_deref();
-    key(change.id, function, &change.krate, change.version)
+/// What names a row by type or task.
+fn kind<'r>(by: By, ty: Option<&'r str>, task: Option<&'r str>) -> Option<&'r str> {
+    match by {
+        By::Type => Some(ty.unwrap_or("[type not known]")),
+        By::Task => Some(task.unwrap_or("[no task]")),
+        _ => None,
+    }
 }
 
-fn key(id: Option<u64>, function: Option<&str>, krate: &str, version: Option<&str>) -> String {
-    match id {
+fn key_of_change(change: &Change<'_>, by: By) -> String {
+    let (ty, task) = (change.allocated_type.as_deref(), change.task.as_deref());
+    match change.id {
         Some(id) => format!("{id:016x}"),
-        None => format!(
-            "{} {krate} {}",
-            function.unwrap_or_default(),
-            version.unwrap_or_default()
-        ),
+        None => kind(by, ty, task).map(str::to_owned).unwrap_or_else(|| {
+            let function = change.function.as_deref();
+            key(function, &change.krate, change.version)
+        }),
     }
+}
+
+fn key(function: Option<&str>, krate: &str, version: Option<&str>) -> String {
+    let (function, version) = (function.unwrap_or_default(), version.unwrap_or_default());
+    format!("{function} {krate} {version}")
 }
 
 fn moved(change: &Change<'_>) -> Moved {
@@ -230,11 +262,13 @@ fn moved(change: &Change<'_>) -> Moved {
     }
 }
 
-/// The alarm about the row's site, or about its function.
-fn verdict(row: &Row<'_>, alarms: &[Growth]) -> Option<&'static str> {
-    let found = alarms.iter().find(|growth| match row.id {
-        Some(id) => growth.site == id,
-        None => row.function.as_ref() == Some(&growth.function),
+/// The alarm about the row's site, function, type or task.
+fn verdict(row: &Row<'_>, by: By, alarms: &[Growth]) -> Option<&'static str> {
+    let found = alarms.iter().find(|growth| match by {
+        By::Site => row.id == Some(growth.site),
+        By::Type => row.allocated_type.is_some() && row.allocated_type == growth.allocated_type,
+        By::Task => row.task.is_some() && row.task == growth.task,
+        _ => row.function.as_ref() == Some(&growth.function),
     });
     found.map(|growth| growth.verdict.name())
 }

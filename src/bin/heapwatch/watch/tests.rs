@@ -108,6 +108,26 @@ fn what_grew_since_the_mark_comes_first() {
     assert!(line_with(&screen, "hold_on_to").contains(" 64"));
 }
 
+/// Types are told apart though one function allocates for several, and each finds its sites.
+#[test]
+fn rows_by_type_bear_their_types() {
+    let mut view = view();
+    type_in(&mut view, "m");
+    view.take(poll(1));
+    type_in(&mut view, "bbb");
+    let screen = drawn(&mut view, 140, 40);
+    line_with(&screen, " type");
+    let grown = line_with(&screen, "Vec<u8>");
+    assert!(grown.contains(" 67") && grown.contains(" +3"), "{grown}");
+    let mut keys: Vec<&String> = view.rows().map(|line| &line.key).collect();
+    let rows = keys.len();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), rows);
+    type_in(&mut view, "/vec<u8>\n\n");
+    line_with(&drawn(&mut view, 140, 40), "hold_on_to");
+}
+
 /// A filter that hides all must not lose the way back, and a chosen row shows its own stack.
 #[test]
 fn rows_are_found_opened_and_left() {

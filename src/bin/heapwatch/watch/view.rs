@@ -188,7 +188,7 @@ impl View {
         self.refresh();
     }
 
-    /// The stack of a site, or the sites of a function or crate.
+    /// The stack of a site, or the sites of what is several.
     pub(super) fn open(&mut self) {
         let Some(line) = self.chosen() else { return };
         if self.by == By::Site {
