@@ -32,7 +32,9 @@ pub(super) fn at_risk(
         .filter(move |cell| cell.age_low >= from)
         .map(move |cell| {
             let died = cell.age_low < to;
-            let oldest = (cell.age_high as f64).min(f64::from(now - cell.birth_start));
+            // A file may tell of births after its end.
+            let since = now.saturating_sub(cell.birth_start);
+            let oldest = (cell.age_high as f64).min(f64::from(since));
             let until = if died {
                 f64::midpoint(f64::from(cell.age_low), oldest).max(start)
             } else {
