@@ -3,29 +3,28 @@
 //! [`watch`](crate::watch) or [`serve`](crate::serve) starts the history; [`growth`] asks what it
 //! says. What each verdict rests on, and what it cannot know, stands in `docs/growth.md`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use crate::analyze::{Growth, GrowthFrame, Limit, Memory, Pattern, Report, Verdict};
 
 use crate::Error;
+#[cfg(feature = "server")]
+use crate::analyze::Overview;
 use crate::history;
-use crate::snapshot::{self, PerProcess, evidence};
+use crate::snapshot::{self, PerProcess, Snapshot, evidence};
 
-/// The latest report, and when it was made.
-struct Latest {
-    report: Arc<Report>,
+/// What was said last, and when.
+struct Latest<T> {
+    said: Arc<T>,
     tick: u32,
 }
 
-/// The latest report, and the right to make the next one. Two locks: a scrape that is content with
-/// the former must not wait for the latter, which takes long.
-#[derive(Default)]
-struct Reports {
-    latest: Mutex<Option<Latest>>,
-    making: Mutex<()>,
-}
+/// Reports and overviews are kept apart: a scrape does not wait while a report is made.
+type Kept<T> = PerProcess<Mutex<Option<Latest<T>>>>;
 
-static REPORTS: PerProcess<Reports> = PerProcess::new();
+static REPORT: Kept<Report> = PerProcess::new();
+#[cfg(feature = "server")]
+static OVERVIEW: Kept<Overview> = PerProcess::new();
 
 /// Ticks for which a report serves those who ask again and again: a minute at the usual tick.
 #[cfg(feature = "server")]
@@ -67,58 +66,46 @@ pub fn report() -> Result<Report, Error> {
 
 /// The report of this tick.
 pub(crate) fn current() -> Result<Arc<Report>, Error> {
-    latest_if(|latest| latest.tick == evidence::tick_now())
+    latest_if(
+        &REPORT,
+        |tick| tick == evidence::tick_now(),
+        Snapshot::growth,
+    )
 }
 
-/// The report of this tick or of some ticks ago, for metrics: who scrapes often must not cost much.
+/// The verdicts of this tick or of some ticks ago in short, for metrics: who scrapes often must not
+/// cost much.
 #[cfg(feature = "server")]
-pub(crate) fn recent() -> Result<Arc<Report>, Error> {
-    latest_if(|latest| latest.tick.abs_diff(evidence::tick_now()) < SERVES_TICKS)
+pub(crate) fn recent() -> Result<Arc<Overview>, Error> {
+    let serves = |tick: u32| tick.abs_diff(evidence::tick_now()) < SERVES_TICKS;
+    latest_if(&OVERVIEW, serves, Snapshot::growth_overview)
 }
 
-/// The latest report if it will do, or else a new one.
-fn latest_if(will_do: impl Fn(&Latest) -> bool) -> Result<Arc<Report>, Error> {
+/// What was said last if its tick will do, or else what `say` says now.
+fn latest_if<T: Send + Sync>(
+    kept: &'static Kept<T>,
+    will_do: impl FnOnce(u32) -> bool,
+    say: impl Fn(&Snapshot) -> Option<T>,
+) -> Result<Arc<T>, Error> {
     snapshot::check_installed()?;
     if !history::is_running() {
         return Err(Error::NotWatched);
     }
+    let make = || {
+        let tick = evidence::tick_now();
+        let said = Arc::new(say(&snapshot::snapshot()?).ok_or(Error::NotWatched)?);
+        Ok::<_, Error>(Latest { said, tick })
+    };
     snapshot::muted(|| {
-        let Some(reports) = REPORTS.get_or_init(Reports::default) else {
-            return Ok(make()?.report);
+        let Some(kept) = kept.get_or_init(Mutex::default) else {
+            return Ok(make()?.said);
         };
-        if let Some(report) = reports.latest_if(&will_do) {
-            return Ok(report);
-        }
-        // Those who ask meanwhile wait for the same report instead of making their own.
-        let _making = lock(&reports.making);
-        if let Some(report) = reports.latest_if(&will_do) {
-            return Ok(report);
-        }
-        let latest = make()?;
-        let report = Arc::clone(&latest.report);
-        *lock(&reports.latest) = Some(latest);
-        Ok(report)
+        // Those who ask meanwhile wait for the same answer instead of making their own.
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = match kept.take() {
+            Some(latest) if will_do(latest.tick) => latest,
+            _ => make()?,
+        };
+        Ok(Arc::clone(&kept.insert(latest).said))
     })
-}
-
-impl Reports {
-    fn latest_if(&self, will_do: impl Fn(&Latest) -> bool) -> Option<Arc<Report>> {
-        let latest = lock(&self.latest);
-        let latest = latest.as_ref().filter(|latest| will_do(latest));
-        latest.map(|latest| Arc::clone(&latest.report))
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn make() -> Result<Latest, Error> {
-    let tick = evidence::tick_now();
-    let report = Arc::new(judge()?);
-    Ok(Latest { report, tick })
-}
-
-fn judge() -> Result<Report, Error> {
-    snapshot::snapshot()?.growth().ok_or(Error::NotWatched)
 }

@@ -42,8 +42,8 @@ pub(crate) type Source = Arc<dyn Fn(Extent) -> Result<Snapshot, Error> + Send + 
 /// the twenty that are shown, and kept while it is.
 ///
 /// What grows is among the metrics where growth is watched, by [`watch`](crate::watch()) or
-/// [`serve`](crate::serve). A scrape shows the latest verdicts while they are less than twelve ticks
-/// old, a minute at the usual tick, and makes new ones only then.
+/// [`serve`](crate::serve). A scrape shows the verdicts of the one before while they are less than
+/// twelve ticks old, a minute at the usual tick, and makes new ones only then.
 ///
 /// ```
 /// #[global_allocator]
@@ -113,8 +113,8 @@ impl Collector {
         if let Some(noted) = history::last_noted() {
             families.extend(growth::history(noted, evidence::tick_seconds()));
         }
-        if let Ok(report) = crate::growth::recent() {
-            families.extend(growth::verdicts(&report));
+        if let Ok(overview) = crate::growth::recent() {
+            families.extend(growth::verdicts(&overview));
         }
         families.extend(Jemalloc::read().iter().flat_map(system::jemalloc));
         families.extend(system::memory_limit());

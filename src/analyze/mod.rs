@@ -32,6 +32,8 @@ pub use growth::{Pattern, Verdict};
 #[cfg(feature = "server")]
 pub(crate) use thinning::thin;
 pub use top::{Amounts, Row, Top};
+#[cfg(feature = "server")]
+pub(crate) use verdicts::Overview;
 pub use verdicts::{Growth, GrowthFrame, Limit, Memory, Report};
 pub(crate) use whole::{Carry, whole_sites};
 

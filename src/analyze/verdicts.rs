@@ -1,6 +1,8 @@
 //! The verdicts on growth with the names of those whom they are about.
 
 mod naming;
+#[cfg(feature = "server")]
+mod overview;
 
 use std::collections::HashMap;
 
@@ -13,6 +15,8 @@ use crate::snapshot::watched::SiteWatch;
 use crate::snapshot::{Facts, Info, Site, Snapshot, Totals};
 pub use naming::GrowthFrame;
 use naming::Name;
+#[cfg(feature = "server")]
+pub(crate) use overview::Overview;
 
 /// No site that holds less than this is judged.
 const MIN_BYTES: u64 = 256 * 1024;
@@ -146,7 +150,7 @@ impl Snapshot {
     /// # Ok::<(), heapwatch::Error>(())
     /// ```
     pub fn growth(&self) -> Option<Report> {
-        verdicts(self)
+        Judged::of(self)?.report()
     }
 
     /// What holds for all verdicts on this snapshot.
@@ -168,48 +172,123 @@ impl Snapshot {
     }
 }
 
-/// Judges all sites that have a history.
-fn verdicts(snapshot: &Snapshot) -> Option<Report> {
-    let watch = snapshot.watch()?;
-    let known: Vec<Known<'_>> = snapshot
-        .sites
-        .iter()
-        .enumerate()
-        .filter_map(|(place, site)| Known::of(snapshot, site, snapshot.site_watch(place)?))
-        .collect();
-    let members: Vec<Member<'_, &str>> = known.iter().map(Known::member).collect();
-    let whole: HashMap<u64, Totals> = whole_sites(snapshot)
-        .into_iter()
-        .map(|(site, whole)| (site.id, whole.live))
-        .collect();
-    let mut judged = growth::judge_all(&members, &watch);
-    judged.sort_by(|a, b| {
-        let (a, b) = (a.judgement.severity(), b.judgement.severity());
-        b.0.cmp(&a.0)
-            .then(b.1.total_cmp(&a.1))
-            .then(b.2.total_cmp(&a.2))
-    });
-    let verdicts: Vec<Growth> = judged
-        .iter()
-        .map(|group| {
-            let mut sites: Vec<&Known<'_>> = group.members.iter().map(|i| &known[*i]).collect();
-            sites.sort_by(|a, b| b.site.live.bytes.total_cmp(&a.site.live.bytes));
-            growth_of(snapshot, &sites, &whole, group)
+/// All sites that have a history, judged; what is told of them is made on demand.
+struct Judged<'s> {
+    snapshot: &'s Snapshot,
+    watch: Watch,
+    known: Vec<Known<'s>>,
+    /// Live counters in whole numbers, by the site's id.
+    whole: HashMap<u64, Totals>,
+    /// Worst first.
+    groups: Vec<Group>,
+}
+
+impl<'s> Judged<'s> {
+    fn of(snapshot: &'s Snapshot) -> Option<Self> {
+        let watch = snapshot.watch()?;
+        let known: Vec<Known<'_>> = snapshot
+            .sites
+            .iter()
+            .enumerate()
+            .filter_map(|(place, site)| Known::of(snapshot, site, snapshot.site_watch(place)?))
+            .collect();
+        let members: Vec<Member<'_, &str>> = known.iter().map(Known::member).collect();
+        let mut groups = growth::judge_all(&members, &watch);
+        groups.sort_by(|a, b| {
+            let (a, b) = (a.judgement.severity(), b.judgement.severity());
+            b.0.cmp(&a.0)
+                .then(b.1.total_cmp(&a.1))
+                .then(b.2.total_cmp(&a.2))
+        });
+        let whole = whole_sites(snapshot).into_iter();
+        Some(Judged {
+            whole: whole.map(|(site, whole)| (site.id, whole.live)).collect(),
+            snapshot,
+            watch,
+            groups,
+            known,
         })
-        .collect();
-    Some(Report {
-        info: snapshot.info.clone(),
-        watched_seconds: watch.watched_seconds(),
-        tick_seconds: watch.tick_seconds,
-        min_watch_seconds: watch.min_seconds,
-        visible_bytes_per_second: growth::smallest_visible_rate(
-            watch.interval_bytes,
-            watch.watched_seconds(),
-        ),
-        sites_left_out: snapshot.watched.as_ref()?.sites_left_out,
-        memory: memory(&snapshot.info.process, &verdicts),
-        verdicts,
-    })
+    }
+
+    /// The sites of a group, those with most live bytes first.
+    fn sites(&self, group: &Group) -> Vec<&Known<'s>> {
+        let members = group.members.iter();
+        let mut sites: Vec<&Known<'_>> = members.map(|index| &self.known[*index]).collect();
+        sites.sort_by(|a, b| b.site.live.bytes.total_cmp(&a.site.live.bytes));
+        sites
+    }
+
+    /// What all sites of a group hold, in whole numbers.
+    fn live(&self, group: &Group) -> Totals {
+        let mut live = Totals::default();
+        for index in &group.members {
+            let id = self.known[*index].site.id;
+            live += self.whole.get(&id).copied().unwrap_or_default();
+        }
+        live
+    }
+
+    fn report(&self) -> Option<Report> {
+        let (snapshot, watch) = (self.snapshot, &self.watch);
+        let verdicts: Vec<Growth> = self.groups.iter().map(|group| self.growth(group)).collect();
+        Some(Report {
+            info: snapshot.info.clone(),
+            watched_seconds: watch.watched_seconds(),
+            tick_seconds: watch.tick_seconds,
+            min_watch_seconds: watch.min_seconds,
+            visible_bytes_per_second: growth::smallest_visible_rate(
+                watch.interval_bytes,
+                watch.watched_seconds(),
+            ),
+            sites_left_out: snapshot.watched.as_ref()?.sites_left_out,
+            memory: memory(&snapshot.info.process, &verdicts),
+            verdicts,
+        })
+    }
+
+    /// A group in words.
+    fn growth(&self, group: &Group) -> Growth {
+        let sites = self.sites(group);
+        let judgement = &group.judgement;
+        let of_caller = group.level == growth::CALLER;
+        let interval = self.snapshot.info.largest_interval_bytes;
+        let live = self.live(group);
+        let mut allocated = Totals::default();
+        sites
+            .iter()
+            .for_each(|known| allocated += known.site.allocated);
+        let largest = sites[0];
+        let names: Vec<&Name<'_>> = sites.iter().map(|known| &known.name).collect();
+        let frames = naming::common(&names, of_caller);
+        let own = largest.name.own();
+        let own = own.filter(|own| own.function != largest.name.function);
+        let mut growth = Growth {
+            verdict: judgement.verdict,
+            pattern: judgement.pattern,
+            site: largest.site.id,
+            sites: sites.len(),
+            function: largest.name.function.clone(),
+            location: largest.name.location.clone(),
+            own_function: own.as_ref().map(|own| own.function.clone()),
+            own_location: own.and_then(|own| own.location),
+            through: largest.name.through(),
+            krate: largest.name.krate.clone(),
+            allocated_type: largest.name.allocated_type(),
+            task: largest.name.task(),
+            rate_bytes_per_second: judgement.rate,
+            live_bytes: Estimate::bytes(&live, interval),
+            live_objects: Estimate::objects(&live, &allocated, interval),
+            watched_seconds: judgement.watched_seconds,
+            confidence: judgement.confidence,
+            evidence: growth::sentence(judgement),
+            caution: growth::caution(judgement),
+            frames,
+        };
+        if of_caller {
+            growth.blame_caller(&largest.name);
+        }
+        growth
+    }
 }
 
 impl Report {
@@ -276,54 +355,6 @@ impl Growth {
         self.allocated_type = None;
         self.task = None;
     }
-}
-
-/// `sites`: those with most live bytes first.
-fn growth_of(
-    snapshot: &Snapshot,
-    sites: &[&Known<'_>],
-    whole: &HashMap<u64, Totals>,
-    group: &Group,
-) -> Growth {
-    let judgement = &group.judgement;
-    let of_caller = group.level == growth::CALLER;
-    let interval = snapshot.info.largest_interval_bytes;
-    let (mut live, mut allocated) = (Totals::default(), Totals::default());
-    for known in sites {
-        live += whole.get(&known.site.id).copied().unwrap_or_default();
-        allocated += known.site.allocated;
-    }
-    let largest = sites[0];
-    let names: Vec<&Name<'_>> = sites.iter().map(|known| &known.name).collect();
-    let frames = naming::common(&names, of_caller);
-    let own = largest.name.own();
-    let own = own.filter(|own| own.function != largest.name.function);
-    let mut growth = Growth {
-        verdict: judgement.verdict,
-        pattern: judgement.pattern,
-        site: largest.site.id,
-        sites: sites.len(),
-        function: largest.name.function.clone(),
-        location: largest.name.location.clone(),
-        own_function: own.as_ref().map(|own| own.function.clone()),
-        own_location: own.and_then(|own| own.location),
-        through: largest.name.through(),
-        krate: largest.name.krate.clone(),
-        allocated_type: largest.name.allocated_type(),
-        task: largest.name.task(),
-        rate_bytes_per_second: judgement.rate,
-        live_bytes: Estimate::bytes(&live, interval),
-        live_objects: Estimate::objects(&live, &allocated, interval),
-        watched_seconds: judgement.watched_seconds,
-        confidence: judgement.confidence,
-        evidence: growth::sentence(judgement),
-        caution: growth::caution(judgement),
-        frames,
-    };
-    if of_caller {
-        growth.blame_caller(&largest.name);
-    }
-    growth
 }
 
 fn memory(process: &Facts, verdicts: &[Growth]) -> Option<Memory> {

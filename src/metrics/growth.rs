@@ -3,10 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::families::{Family, Labels};
-use crate::analyze::{Growth, Report, Verdict};
-
-/// Call sites whose growth has a series: all that alarm, worst first, then those that hold most.
-const GROWING: usize = 20;
+use crate::analyze::{Growth, Overview};
 
 /// Whether the history goes on.
 pub(super) fn history(last_tick: SystemTime, tick_seconds: f64) -> Vec<Family> {
@@ -28,14 +25,15 @@ pub(super) fn history(last_tick: SystemTime, tick_seconds: f64) -> Vec<Family> {
 }
 
 /// What the verdicts say.
-pub(super) fn verdicts(report: &Report) -> Vec<Family> {
+pub(super) fn verdicts(overview: &Overview) -> Vec<Family> {
     let sites = Family::gauge(
         "heapwatch_sites",
         "Call sites by what their history says of them.",
     );
-    let sites = Verdict::ALL.into_iter().fold(sites, |family, verdict| {
+    let counts = overview.counts.iter();
+    let sites = counts.fold(sites, |family, (verdict, count)| {
         let labels = vec![("verdict", verdict.name().to_owned())];
-        family.labelled(labels, report.count(verdict) as u64)
+        family.labelled(labels, *count as u64)
     });
     let mut rate = Family::gauge(
         "heapwatch_site_growth_bytes_per_second",
@@ -49,7 +47,7 @@ pub(super) fn verdicts(report: &Report) -> Vec<Family> {
         "heapwatch_site_growth_high_bytes_per_second",
         "Upper end of the 95 % interval of heapwatch_site_growth_bytes_per_second.",
     );
-    for growth in growing(report) {
+    for growth in &overview.shown {
         let estimate = growth.rate_bytes_per_second;
         rate = rate.labelled(labels(growth), estimate.estimate);
         low = low.labelled(labels(growth), estimate.low);
@@ -70,14 +68,4 @@ fn labels(growth: &Growth) -> Labels {
         ),
         ("verdict", growth.verdict.name().to_owned()),
     ]
-}
-
-fn growing(report: &Report) -> Vec<&Growth> {
-    let (alarms, mut calm): (Vec<_>, Vec<_>) = report
-        .verdicts
-        .iter()
-        .filter(|growth| growth.verdict != Verdict::TooEarly)
-        .partition(|growth| growth.verdict.alarms());
-    calm.sort_by(|a, b| b.live_bytes.estimate.total_cmp(&a.live_bytes.estimate));
-    alarms.into_iter().chain(calm).take(GROWING).collect()
 }

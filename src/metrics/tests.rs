@@ -2,7 +2,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::analyze::growth_sample;
+use crate::analyze::watched_sample;
 use crate::metrics::fixture;
 use crate::snapshot::testing::{Builder, frame, own};
 
@@ -55,7 +55,7 @@ fn written(registry: &Registry, form: Exposition) -> String {
 /// What is said of verdicts, as text.
 fn verdicts(form: Exposition) -> String {
     let mut registry = Registry::default();
-    let families = growth::verdicts(&growth_sample());
+    let families = growth::verdicts(&watched_sample().growth_overview().unwrap());
     registry.register_collector(Box::new(Fixed(families)));
     written(&registry, form)
 }

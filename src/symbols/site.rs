@@ -100,9 +100,13 @@ pub(crate) fn blamed_frame<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> O
 fn is_plumbing(krate: &str, function: &str) -> bool {
     // A method of a trait begins with `<`.
     let function = function.trim_start_matches('<');
-    let package = krate.replace('_', "-");
-    CONTAINERS
-        .iter()
-        .any(|name| name.replace('_', "-") == package)
+    CONTAINERS.iter().any(|name| is_same_crate(name, krate))
         || INNARDS.iter().any(|path| function.starts_with(path))
+}
+
+/// Packages are written with hyphens or underscores. Without making texts: each frame of each stack
+/// is asked.
+fn is_same_crate(a: &str, b: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'));
+    a.len() == b.len() && a.bytes().zip(b.bytes()).all(same)
 }
