@@ -52,7 +52,8 @@ use crate::{Error, snapshot};
 /// All bounds of the endpoint hold: one profile at a time, 8 KiB of request line and headers, 1 KiB
 /// of body, 10 s for an answer. Bounds of connections are your server's.
 ///
-/// **Who reaches your listener reaches these pages**, which tell what your program does. On a
+/// **Who reaches your listener reaches these pages**, which tell what your program does, and may change the
+/// interval, and with it what sampling costs. On a
 /// listener that other machines can reach, set a token ([`Config::token`], `HEAPWATCH_TOKEN`), or put
 /// your own authentication before them. Without a token, the `Host` of a request must be localhost,
 /// an address, or a name given to [`Config::allow_host`], so that no foreign web page can read them
@@ -147,13 +148,14 @@ impl<T> Drop for Answering<T> {
     }
 }
 
-/// `heapwatch/` for a request of `/internal/heapwatch`, below which relative links would go astray.
+/// `./heapwatch/` for a request of `/internal/heapwatch`, below which relative links would go astray.
 fn missing_slash(request: &Request) -> Option<String> {
     let OriginalUri(original) = request.extensions().get()?;
     let path = original.path();
     let nested = request.uri().path() == "/" && !path.ends_with('/');
     let last = path.rsplit('/').next()?;
-    nested.then(|| format!("{last}/"))
+    // `./` in front: what begins with a scheme would lead elsewhere.
+    nested.then(|| format!("./{last}/"))
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ fn pages_answer_below_a_prefix_beside_routes_with_a_state() {
     assert_eq!(ask("/rooms").text(), "7");
     let redirect = ask("/internal/heapwatch");
     assert_eq!(redirect.status(), 308);
-    assert_eq!(redirect.header("location"), Some("heapwatch/"));
+    assert_eq!(redirect.header("location"), Some("./heapwatch/"));
     for page in ["", "debug/pprof/"] {
         let page = ask(&format!("/internal/heapwatch/{page}"));
         assert_eq!(page.status(), 200);

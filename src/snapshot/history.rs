@@ -110,18 +110,10 @@ impl History {
                 self.left_out += usize::from(holds);
                 continue;
             }
-            let site = self.sites.entry(reading.site).or_insert_with(|| {
-                Box::new(SiteHistory {
-                    series: Series::new(tick),
-                    // What a site did before the history began is not part of it.
-                    samples: if tick == 0 { reading.samples } else { 0 },
-                    allocated_bytes: if tick == 0 {
-                        reading.allocated.bytes
-                    } else {
-                        0.0
-                    },
-                })
-            });
+            let site = self
+                .sites
+                .entry(reading.site)
+                .or_insert_with(|| Box::new(SiteHistory::new(tick, reading)));
             site.note(tick, reading);
         }
     }
@@ -158,6 +150,23 @@ impl History {
 }
 
 impl SiteHistory {
+    /// What a site did before its history begins is not part of it. At the first tick that is all; a
+    /// site that is found later may have come and gone for long, and what is alive of it is new.
+    fn new(tick: u32, reading: &evidence::Past) -> Self {
+        let (allocated, freed) = (reading.allocated.bytes, reading.freed.bytes);
+        let before = if tick == 0 { allocated } else { freed };
+        let share = if allocated > 0.0 {
+            before / allocated
+        } else {
+            0.0
+        };
+        Self {
+            series: Series::new(tick),
+            samples: (reading.samples as f64 * share).round() as u64,
+            allocated_bytes: before,
+        }
+    }
+
     fn note(&mut self, tick: u32, reading: &evidence::Past) {
         self.series.push(
             tick,

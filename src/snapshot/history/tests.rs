@@ -28,6 +28,29 @@ fn counts_begin_with_the_history() {
     assert_eq!(history.started(), Some(1_000));
 }
 
+/// A site that held nothing at any tick so far must not look as if all that it ever did were the load
+/// of the tick that finds it; one that was not there before is new altogether.
+#[test]
+fn a_site_that_is_found_late_begins_with_what_it_holds() {
+    let mut history = History::default();
+    let mut sites = readings(2, 500.0, 70);
+    sites[1].freed = Totals::default();
+    sites[1].allocated.bytes = 500.0;
+    sites[1].samples = 3;
+    history.note(0, 5.0, &[]);
+    history.note(1, 5.0, &sites);
+    let last = |site| {
+        *history
+            .series(SiteKey::of(site))
+            .unwrap()
+            .bins()
+            .last()
+            .unwrap()
+    };
+    assert_eq!((last(0).births, last(0).allocated), (0.0, 500.0));
+    assert_eq!((last(1).births, last(1).allocated), (3.0, 500.0));
+}
+
 /// A history must not grow with the number of sites that ever were, and must say whom it left out.
 #[test]
 fn sites_are_bounded_and_the_empty_make_room() {
