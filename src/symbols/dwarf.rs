@@ -84,7 +84,12 @@ impl<'a> DebugInfo<'a> {
                 });
             }
         }
-        sources.settle();
+        sources.settle(|text| {
+            symbols
+                .symbols()
+                .iter()
+                .any(|symbol| symbol.name().contains(text))
+        });
         sources
     }
 

@@ -43,15 +43,23 @@ pub(super) struct Sources {
 struct Root {
     file: String,
     krate: String,
+    /// Whether the crate has a module of its own name, whose parts lie in the folder of that name.
+    has_namesake: bool,
 }
 
 impl Root {
-    /// What is left of a path in the folder that bears the crate's name and lies beside its root, as
-    /// examples have it: `chat/rooms.rs` beside `chat.rs` is `chat::rooms`, by a `#[path]`.
-    fn own_folder<'p>(&self, inside: &'p str) -> Option<&'p str> {
+    /// The root's name, if it is the crate's.
+    fn own_name(&self) -> Option<&str> {
         let name = self.file.strip_suffix(".rs")?;
-        let rest = inside.strip_prefix(name)?.strip_prefix('/')?;
-        (name.replace('-', "_") == self.krate).then_some(rest)
+        (name.replace('-', "_") == self.krate).then_some(name)
+    }
+
+    /// What is left of a path in the folder that bears the crate's name and lies beside its root, as
+    /// examples have it: `chat/rooms.rs` beside `chat.rs` is `chat::rooms`, by a `#[path]`, unless
+    /// there is a module `chat::chat`.
+    fn own_folder<'p>(&self, inside: &'p str) -> Option<&'p str> {
+        let rest = inside.strip_prefix(self.own_name()?)?.strip_prefix('/')?;
+        (!self.has_namesake).then_some(rest)
     }
 }
 
@@ -79,8 +87,9 @@ impl Sources {
         }
     }
 
-    /// Names the crates of incremental builds.
-    pub(super) fn settle(&mut self) {
+    /// Names the crates of incremental builds, and finds out which have a module of their own name;
+    /// `in_a_symbol` tells whether some mangled name contains a text.
+    pub(super) fn settle(&mut self, in_a_symbol: impl Fn(&str) -> bool) {
         for ((directory, file), votes) in std::mem::take(&mut self.unnamed) {
             let path = join(&directory, &file);
             let by_file = crate_of_root(&path);
@@ -101,6 +110,13 @@ impl Sources {
             };
             self.add_root(&file, &directory, &krate);
         }
+        for root in self.roots.values_mut().flatten() {
+            if root.own_name().is_some() {
+                // In both manglings a segment is its length and itself.
+                let segment = format!("{}{}", root.krate.len(), root.krate);
+                root.has_namesake = in_a_symbol(&segment.repeat(2));
+            }
+        }
     }
 
     fn add_root(&mut self, file: &str, directory: &str, krate: &str) {
@@ -120,7 +136,11 @@ impl Sources {
         let roots = self.roots.entry(folder.into()).or_default();
         if !roots.iter().any(|root| root.krate == krate) {
             let (file, krate) = (file.into(), krate.into());
-            roots.push(Root { file, krate });
+            roots.push(Root {
+                file,
+                krate,
+                has_namesake: false,
+            });
         }
     }
 

@@ -69,7 +69,7 @@ fn crates_of_incremental_builds_are_told_by_their_functions() {
             crates,
         );
     }
-    sources.settle();
+    sources.settle(|_| false);
     for (path, krate, module) in [
         ("src/rooms.rs", "chat", "chat::rooms"),
         ("tests/load.rs", "load", "load"),
@@ -84,6 +84,19 @@ fn crates_of_incremental_builds_are_told_by_their_functions() {
         let source = sources.source(&format!("/w/my-app/{path}"));
         assert_eq!(source.origin, own(krate), "{path}");
         assert_eq!(source.module.as_deref(), Some(module), "{path}");
+    }
+}
+
+/// `chat/rooms.rs` beside `chat.rs` is `chat::rooms` by a `#[path]`, or `chat::chat::rooms` where the
+/// root says `mod chat`: the symbols tell which.
+#[test]
+fn a_folder_of_the_crate_s_name_is_a_module_if_the_crate_has_one() {
+    for (has_namesake, module) in [(false, "chat::rooms"), (true, "chat::chat::rooms")] {
+        let mut sources = Sources::default();
+        sources.add_unit("tests/chat.rs/@/chat.1-cgu.0", "/w", Vec::new);
+        sources.settle(|text| has_namesake && "_ZN4chat4chat5rooms4join17h0E".contains(text));
+        let source = sources.source("/w/tests/chat/rooms.rs");
+        assert_eq!(source.module.as_deref(), Some(module));
     }
 }
 
