@@ -1,23 +1,30 @@
 //! Sets of unwind rule caches. A walk checks one set out and has it to itself.
 //!
-//! One of framehop's caches has room for 509 rules, too few for a large program's functions, so a
-//! set has several and the address picks one. Sets are made as they are needed, and the caches in
-//! use double while too many look-ups miss: a small program pays for a few of them only.
+//! On x86-64 a set has our own table of [`rules`](super::rules), and one of framehop's caches for
+//! what that leaves to framehop. Elsewhere it has only framehop's: one has room for 509 rules, too
+//! few for a large program's functions, so a set has several and the address picks one. Sets are
+//! made as they are needed, and table and caches in use double while too many look-ups miss: a
+//! small program pays for a small part only.
 #![allow(unsafe_code)]
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use framehop::{CacheNative, MustNotAllocateDuringUnwind};
+#[cfg(not(target_arch = "x86_64"))]
+use framehop::Unwinder;
+use framehop::{CacheNative, Error, FrameAddress, MustNotAllocateDuringUnwind, UnwindRegsNative};
 
 use super::fork::PerProcess;
+use super::modules::ModuleUnwinder;
+#[cfg(target_arch = "x86_64")]
+use super::rules::Rules;
 use super::{supply, thread};
 
 type Cache = CacheNative<MustNotAllocateDuringUnwind>;
 
-/// Caches in a set: at first, and at most. Powers of two.
-const FIRST_CACHES: usize = 4;
-const CACHES: usize = 64;
+/// framehop's caches in a set: at first, and at most. Powers of two.
+const FIRST_CACHES: usize = if cfg!(target_arch = "x86_64") { 1 } else { 4 };
+const CACHES: usize = if cfg!(target_arch = "x86_64") { 1 } else { 64 };
 /// After so many look-ups in a cache it is judged, ...
 const JUDGED_LOOKUPS: u64 = 1024;
 /// ... and more than one miss in so many look-ups is too many: a miss costs some twenty hits.
@@ -35,6 +42,8 @@ struct Set {
     in_use: usize,
     /// Look-ups and misses of the first cache when it was judged last.
     judged: (u64, u64),
+    #[cfg(target_arch = "x86_64")]
+    rules: Rules,
 }
 
 impl Set {
@@ -61,6 +70,8 @@ struct Pool {
     free: [AtomicPtr<Set>; MAX_SETS],
     sets: AtomicUsize,
     caches: AtomicUsize,
+    /// Bytes of the tables of rules.
+    rules: AtomicUsize,
 }
 
 static POOL: PerProcess<Pool> = PerProcess::new();
@@ -118,8 +129,9 @@ pub(crate) fn check_out(may_make: bool) -> Option<CheckedOut> {
 /// Bytes that all sets take, about.
 pub(crate) fn bytes() -> usize {
     // Relaxed: a statistic.
-    POOL.get()
-        .map_or(0, |pool| pool.caches.load(Ordering::Relaxed) * CACHE_BYTES)
+    POOL.get().map_or(0, |pool| {
+        pool.caches.load(Ordering::Relaxed) * CACHE_BYTES + pool.rules.load(Ordering::Relaxed)
+    })
 }
 
 impl Pool {
@@ -139,6 +151,8 @@ fn make_set() -> Option<*mut Set> {
             caches: [const { None }; CACHES],
             in_use: FIRST_CACHES,
             judged: (0, 0),
+            #[cfg(target_arch = "x86_64")]
+            rules: Rules::new(),
         }))
     };
     // SAFETY: sets are never freed.
@@ -151,36 +165,64 @@ fn make_cache() -> Option<Box<Cache>> {
 }
 
 impl CheckedOut {
-    /// The cache for an address, made if need be; another one if it cannot be made.
-    pub(crate) fn for_address(&mut self, address: u64) -> Option<&mut Cache> {
+    /// framehop's `unwind_frame`, by what the set knows. `None` if there is no memory for a cache.
+    pub(crate) fn unwind_frame(
+        &mut self,
+        unwinder: &ModuleUnwinder,
+        address: FrameAddress,
+        regs: &mut UnwindRegsNative,
+        read: &mut impl FnMut(u64) -> Result<u64, ()>,
+    ) -> Option<Result<Option<u64>, Error>> {
         // SAFETY: the set came out of a slot, or was made, and goes back when `self` is dropped;
         // until then nobody else has it.
         let set = unsafe { &mut *self.set };
-        // The upper bits of a multiplicative hash: framehop picks by the lower bits.
-        let hash = address.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let index = (hash >> 32) as usize & (set.in_use - 1);
-        if set.caches[index].is_none()
-            && self.may_make
-            && let Some(cache) = make_cache()
-        {
-            set.caches[index] = Some(cache);
-            self.pool.caches.fetch_add(1, Ordering::Relaxed);
-        }
-        if set.caches[index].is_some() {
-            return set.caches[index].as_deref_mut();
-        }
-        set.caches
-            .iter_mut()
-            .flatten()
-            .next()
-            .map(|cache| &mut **cache)
+        let cache = cache_for(
+            &mut set.caches[..set.in_use],
+            address.address_for_lookup(),
+            self.may_make,
+            self.pool,
+        )?;
+        #[cfg(target_arch = "x86_64")]
+        let found = set.rules.unwind_frame(unwinder, address, regs, cache, read);
+        #[cfg(not(target_arch = "x86_64"))]
+        let found = unwinder.unwind_frame(address, regs, cache, read);
+        Some(found)
     }
+}
+
+/// The cache for an address, made if need be; another one if it cannot be made.
+fn cache_for<'a>(
+    caches: &'a mut [Option<Box<Cache>>],
+    address: u64,
+    may_make: bool,
+    pool: &Pool,
+) -> Option<&'a mut Cache> {
+    // The upper bits of a multiplicative hash: framehop picks by the lower bits.
+    let hash = address.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let index = (hash >> 32) as usize & (caches.len() - 1);
+    if caches[index].is_none()
+        && may_make
+        && let Some(cache) = make_cache()
+    {
+        caches[index] = Some(cache);
+        pool.caches.fetch_add(1, Ordering::Relaxed);
+    }
+    if caches[index].is_some() {
+        return caches[index].as_deref_mut();
+    }
+    caches.iter_mut().flatten().next().map(|cache| &mut **cache)
 }
 
 impl Drop for CheckedOut {
     fn drop(&mut self) {
-        // SAFETY: as in `for_address`.
-        unsafe { (*self.set).judge() };
+        // SAFETY: as in `unwind_frame`.
+        let set = unsafe { &mut *self.set };
+        set.judge();
+        #[cfg(target_arch = "x86_64")]
+        if self.may_make {
+            let more = set.rules.grow_if_needed();
+            self.pool.rules.fetch_add(more, Ordering::Relaxed);
+        }
         // There are never more sets than slots, so one is always free; but not the same one, while
         // others come and go, so one look at each may miss it.
         for slot in self.pool.slots().cycle() {

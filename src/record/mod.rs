@@ -14,6 +14,8 @@ pub(crate) mod loss;
 mod memory;
 pub(crate) mod modules;
 pub(crate) mod region;
+#[cfg(target_arch = "x86_64")]
+mod rules;
 pub(crate) mod sampler;
 pub(crate) mod scopes;
 pub(crate) mod settings;

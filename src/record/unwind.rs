@@ -74,7 +74,7 @@ mod fallback {
     not(any(target_arch = "x86_64", target_arch = "aarch64"))
 )))]
 mod native {
-    use framehop::{FrameAddress, UnwindRegsNative, Unwinder};
+    use framehop::{FrameAddress, UnwindRegsNative};
 
     use super::super::{caches, memory, modules};
     use super::{End, Mark};
@@ -102,18 +102,13 @@ mod native {
         let mut outside = false;
         let mut address = FrameAddress::from_instruction_pointer(ip);
         for _ in 0..MAX_STEPS {
-            let Some(cache) = caches.for_address(address.address_for_lookup()) else {
-                return End::Lost;
-            };
-            let next = list
-                .unwinder
-                .unwind_frame(address, &mut regs, cache, &mut |at| {
-                    memory.read(at as usize).ok_or(())
-                });
+            let next = caches.unwind_frame(&list.unwinder, address, &mut regs, &mut |at| {
+                memory.read(at as usize).ok_or(())
+            });
             let next = match next {
-                Ok(Some(next)) => next,
-                Ok(None) => return End::Reached,
-                Err(_) => return End::Lost,
+                Some(Ok(Some(next))) => next,
+                Some(Ok(None)) => return End::Reached,
+                Some(Err(_)) | None => return End::Lost,
             };
             let Some(return_address) = FrameAddress::from_return_address(next) else {
                 return End::Reached;
