@@ -39,7 +39,8 @@ fn the_leaks_are_named_and_the_rest_is_not_accused() {
     let (diff, text) = run(&[]);
     // The first row is significant growth of the session map; the tasks' row is marked as well.
     let marked: Vec<&str> = diff.lines().filter(|line| line.starts_with("* ")).collect();
-    assert!(marked[0].contains("leaky_chat.rs:"), "{diff}");
+    assert!(marked[0].contains("leaky_chat::Session::new"), "{diff}");
+    assert!(diff.contains("(examples/leaky_chat.rs:"), "{diff}");
     assert!(marked.iter().any(|row| row.contains("task")), "{diff}");
     let leaking = lines(&text, "leaking");
     assert!(
