@@ -81,15 +81,13 @@ impl Trials {
     }
 }
 
-/// `Σ sᵏ·(1−p)/p`: the variance of the estimate of bytes (k = 2) or objects (k = 0).
-fn variance(sizes: &[usize], interval: u64, k: i32) -> f64 {
+/// What an object says that is sampled with probability p: `s/p` bytes, `1/p` objects, and
+/// `s²·(1−p)/p²` of variance. Each is its value `v` over p, so it has variance `v²·(1−p)/p`.
+fn variance(sizes: &[usize], interval: u64, value: impl Fn(f64, f64) -> f64) -> f64 {
     let of = |&size: &usize| {
-        let p = if interval <= 1 {
-            1.0
-        } else {
-            -(-(size as f64) / interval as f64).exp_m1()
-        };
-        (size as f64).powi(k) * (1.0 - p) / p
+        let size = size as f64;
+        let missed = (-size / interval as f64).exp();
+        value(size, missed).powi(2) * missed / (1.0 - missed)
     };
     sizes.iter().map(of).sum()
 }
@@ -100,9 +98,15 @@ type Number = (&'static str, fn(&Counts) -> f64, f64, f64);
 /// `interval` is what the formulas for the errors go by, 0 if there is no one interval.
 fn check(name: &str, sizes: &[usize], interval: u64, between: &mut dyn FnMut(usize)) {
     let bytes = sizes.iter().sum::<usize>() as f64;
-    let (of_bytes, of_objects) = match interval {
-        0 => (0.0, 0.0),
-        r => (variance(sizes, r, 2), variance(sizes, r, 0)),
+    let (of_bytes, of_objects, of_variance) = match interval {
+        0 => (0.0, 0.0, 0.0),
+        r => (
+            variance(sizes, r, |size, _| size),
+            variance(sizes, r, |_, _| 1.0),
+            variance(sizes, r, |size, missed| {
+                size.powi(2) * missed / (1.0 - missed)
+            }),
+        ),
     };
     let numbers: [Number; 4] = [
         ("live bytes", |c| c.live_bytes, bytes, of_bytes),
@@ -113,8 +117,7 @@ fn check(name: &str, sizes: &[usize], interval: u64, between: &mut dyn FnMut(usi
             of_objects,
         ),
         ("allocated bytes", |c| c.allocated_bytes, bytes, of_bytes),
-        // The variance counter's mean is the variance; its own spread is not in a formula.
-        ("variance", |c| c.live_variance, of_bytes, 0.0),
+        ("variance", |c| c.live_variance, of_bytes, of_variance),
     ];
     let trials = Trials::run(TRIALS, sizes, between);
     let mut again: Option<Trials> = None;
@@ -122,8 +125,7 @@ fn check(name: &str, sizes: &[usize], interval: u64, between: &mut dyn FnMut(usi
         if (what == "variance" && interval == 0) || truth == 0.0 {
             continue;
         }
-        // The mean of a variance over few heavy samples needs a floor too: nothing seen, nothing
-        // known.
+        // A variance that is next to nothing is below what the counters' fixed point resolves.
         let first = trials.off(of, truth, sigma2);
         if first.abs() <= 3.0 || (what == "variance" && of_bytes < 1e-3 * bytes * bytes * 1e-3) {
             continue;
