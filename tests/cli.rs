@@ -13,7 +13,7 @@ mod folder;
 mod go;
 #[path = "cli/servers.rs"]
 mod servers;
-#[path = "cli/service.rs"]
+#[path = "common/service.rs"]
 mod service;
 #[path = "cli/services.rs"]
 mod services;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use prometheus::{Answer, Prometheus};
 use serde_json::Value;
-use service::LeakyChat;
+use service::Service;
 
 /// An hour of the rules passes in ten seconds.
 const SPEED: u32 = 360;
@@ -187,8 +187,8 @@ fn firing(prometheus: &Prometheus, instance: &str) -> BTreeSet<String> {
 #[test]
 #[ignore = "needs prometheus"]
 fn every_query_has_an_answer_and_only_the_leaking_service_calls() {
-    let services = [LeakyChat::start(&[]), LeakyChat::start(&["--fixed"])];
-    let instances = services.each_ref().map(|service| service.addr.to_string());
+    let services = [Service::start(&[]), Service::start(&["--fixed"])];
+    let instances = services.each_ref().map(|service| service.addr().to_owned());
     let [leaking, fixed] = &instances;
     let rules = faster(&read(format!("prometheus/{RULES}")));
     let prometheus = Prometheus::start(&[

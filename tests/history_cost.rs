@@ -5,35 +5,15 @@
 
 mod common;
 
-use std::hint::black_box;
 use std::time::Duration;
 
+use common::branches::branch;
 use common::child;
 
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
 
 const SITES: u32 = 5_000;
-
-/// Each path of `left` and `right` is a stack of its own.
-#[inline(never)]
-fn left(path: u32, depth: u32) -> Vec<u8> {
-    black_box(step(path, depth))
-}
-
-#[inline(never)]
-fn right(path: u32, depth: u32) -> Vec<u8> {
-    black_box(step(path, depth))
-}
-
-#[inline(always)]
-fn step(path: u32, depth: u32) -> Vec<u8> {
-    match (depth, path & 1) {
-        (0, _) => vec![1; 100],
-        (_, 0) => left(path >> 1, depth - 1),
-        _ => right(path >> 1, depth - 1),
-    }
-}
 
 /// Nanoseconds on a processor of the thread of this name.
 fn cpu_ns(name: &str) -> u64 {
@@ -58,7 +38,10 @@ fn a_tick_at_5000_sites_takes_less_than_a_thousandth_of_a_core() {
         return;
     }
     heapwatch::set_interval(1).unwrap();
-    let kept: Vec<Vec<u8>> = (0..SITES).map(|path| left(path, 13)).collect();
+    let mut kept = Vec::new();
+    for path in 0..SITES {
+        branch(path, 13, 100, &mut kept);
+    }
     heapwatch::watch().unwrap();
     std::thread::sleep(Duration::from_secs(1));
     let (before, ticks) = (cpu_ns("heapwatch-watch"), 40.0);

@@ -1,15 +1,12 @@
 //! The example as its readers run it: both leaks are named, and nobody is accused in the corrected service.
 #![cfg(feature = "server")]
 
-use std::path::PathBuf;
+#[path = "common/service.rs"]
+mod service;
+
 use std::process::{Command, Stdio};
 
-fn example() -> PathBuf {
-    let mut path = std::env::current_exe().expect("this test has a path");
-    path.pop();
-    path.pop();
-    path.join("examples").join("leaky_chat")
-}
+use service::example;
 
 /// What the example says after 20 s of load: the diff, and the verdicts.
 fn run(flags: &[&str]) -> (String, String) {

@@ -7,16 +7,17 @@
 #[path = "page/browser.rs"]
 mod browser;
 mod common;
+#[path = "common/service.rs"]
+mod service;
 
 use std::hint::black_box;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use browser::Browser;
+use common::branches::branch;
 use common::program::{Program, obey};
+use service::Service;
 
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
@@ -24,46 +25,10 @@ static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
 /// Bytes that the picture in the README may have.
 const MAX_PICTURE: usize = 300_000;
 
-/// `leaky_chat` under its own load; it ends when this is dropped.
-struct Chat {
-    child: Child,
-    addr: SocketAddr,
-}
-
-impl Chat {
-    fn start(environment: &[(&str, &str)]) -> Chat {
-        let mut path = std::env::current_exe().unwrap();
-        path.pop();
-        path.pop();
-        let mut child = Command::new(path.join("examples").join("leaky_chat"))
-            .args(["--keep-load", "--seconds", "1", "--addr", "127.0.0.1:0"])
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the example is built with the tests");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let addr = lines
-            .find_map(|line| {
-                let line = line.ok()?;
-                let url = line.strip_prefix("heapwatch: http://")?;
-                url.trim_end_matches('/').parse().ok()
-            })
-            .expect("the example says where its endpoint is");
-        std::thread::spawn(move || lines.for_each(drop));
-        Chat { child, addr }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/", self.addr)
-    }
-}
-
-impl Drop for Chat {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The example with a tick of a quarter of a second.
+fn chat(variables: &[(&str, &str)]) -> Service {
+    let variables = [&[("HEAPWATCH_TICK", "0.25")], variables].concat();
+    Service::with(&[], "127.0.0.1:0", &variables)
 }
 
 fn root() -> &'static Path {
@@ -101,11 +66,11 @@ const SENTENCE: &str = "document.getElementById('sentence').textContent";
 #[ignore = "needs chromium"]
 fn the_page_says_draws_and_compares() {
     let begun = Instant::now();
-    let chat = Chat::start(&[("HEAPWATCH_TICK", "0.25")]);
+    let chat = chat(&[]);
     let mut browser = Browser::start();
     browser.size(1280, 1000);
     browser.scheme("light");
-    browser.go(&chat.url());
+    browser.go(&chat.url);
     the_sentence(&mut browser);
     the_graph(&mut browser);
     sorting_and_searching(&mut browser);
@@ -115,7 +80,7 @@ fn the_page_says_draws_and_compares() {
     flames(&mut browser);
     the_interval(&mut browser);
     screenshots(&mut browser);
-    check_manners(&browser, begun, &chat.url());
+    check_manners(&browser, begun, &chat.url);
 }
 
 /// Too early at first, and then the leak with its evidence.
@@ -352,9 +317,9 @@ fn screenshots(browser: &mut Browser) {
 #[test]
 #[ignore = "needs chromium"]
 fn it_asks_once_in_two_seconds_and_never_while_hidden() {
-    let chat = Chat::start(&[("HEAPWATCH_TICK", "0.25")]);
+    let chat = chat(&[]);
     let mut browser = Browser::start();
-    browser.go(&chat.url());
+    browser.go(&chat.url);
     browser.until(&format!("!{SENTENCE}.startsWith('Asking')"));
     browser.click("#tab-sites");
     browser.wait(Duration::from_secs(4));
@@ -382,9 +347,9 @@ fn it_asks_once_in_two_seconds_and_never_while_hidden() {
 #[test]
 #[ignore = "needs chromium"]
 fn the_token_is_asked_for_once() {
-    let chat = Chat::start(&[("HEAPWATCH_TICK", "0.25"), ("HEAPWATCH_TOKEN", "s3cret")]);
+    let chat = chat(&[("HEAPWATCH_TOKEN", "s3cret")]);
     let mut browser = Browser::start();
-    browser.go(&chat.url());
+    browser.go(&chat.url);
     browser.until("document.getElementById('token').open");
     for token in ["wrong", "s3cret"] {
         browser.fill("#token-value", token);
@@ -404,7 +369,7 @@ fn the_token_is_asked_for_once() {
     assert_eq!(browser.eval("document.getElementById('token').open"), false);
     assert_eq!(
         browser.text("location.href"),
-        chat.url(),
+        chat.url,
         "no token in the address"
     );
     // The refusals are all that the browser complains of.
@@ -413,30 +378,8 @@ fn the_token_is_asked_for_once() {
     }
 }
 
-const DEPTH: u32 = 14;
-
 /// With those of the program itself not quite the ten thousand rows that a table may have.
 const SITES: u32 = 9_900;
-
-/// Each path of `left` and `right` is a stack of its own.
-#[inline(never)]
-fn left(path: u32, depth: u32) -> Vec<u8> {
-    black_box(step(path, depth))
-}
-
-#[inline(never)]
-fn right(path: u32, depth: u32) -> Vec<u8> {
-    black_box(step(path, depth))
-}
-
-#[inline(always)]
-fn step(path: u32, depth: u32) -> Vec<u8> {
-    match (depth, path & 1) {
-        (0, _) => vec![1; 100],
-        (_, 0) => left(path >> 1, depth - 1),
-        _ => right(path >> 1, depth - 1),
-    }
-}
 
 #[inline(never)]
 fn the_needle() -> Vec<u8> {
@@ -448,11 +391,13 @@ fn the_needle() -> Vec<u8> {
 fn ten_thousand_sites_do_not_freeze_it() {
     if common::child::is_child() {
         heapwatch::set_interval(1).unwrap();
-        let mut kept: Vec<Vec<u8>> = Vec::new();
+        let (mut kept, mut needle) = (Vec::new(), Vec::new());
         obey(|order| {
             assert_eq!(order, "fill");
-            kept.extend((0..SITES).map(|path| left(path, DEPTH)));
-            kept.push(the_needle());
+            for path in 0..SITES {
+                branch(path, 14, 100, &mut kept);
+            }
+            needle = the_needle();
         });
         return;
     }
