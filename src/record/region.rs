@@ -31,6 +31,9 @@ const SHARE_OF_LIMIT: usize = 8;
 /// jemalloc wants its chunks on huge page boundaries, as its own mappings are.
 const ALIGN: usize = 2 << 20;
 
+/// jemalloc's blocks above this have pages of their own.
+const MAX_SLAB: usize = 14 << 10;
+
 const MAX_ARENAS: usize = 16;
 const NO_ARENA: u32 = 0;
 const ARENA_IN_THE_MAKING: u32 = u32::MAX;
@@ -260,13 +263,14 @@ pub(crate) unsafe fn reallocate(ptr: *mut u8, align: usize, new_size: usize) -> 
     unsafe { jemalloc::rallocx(ptr.cast(), size, flags(arena, align)) }.cast()
 }
 
-/// Small sampled blocks are few. In jemalloc's size classes each would mostly be alone in its page,
-/// made for it and given up after it, which costs more than all else about a sample; in these few
-/// sizes they share pages.
+/// Small sampled blocks are few. In jemalloc's size classes each would mostly be alone in its slab of
+/// up to seven pages, made for it and given up after it, which costs more time than all else about a
+/// sample, and memory; in these few sizes they share slabs, of one page up to 4 KiB.
 fn roomy_size(size: usize) -> usize {
     match size {
         0..=128 => 128,
         129..=512 => 512,
+        513..=MAX_SLAB => size.next_power_of_two(),
         size => size,
     }
 }
