@@ -1,5 +1,5 @@
 //! flume 0.10.9 notes a waiting stream anew each time it is polled.
-//! <https://github.com/zesterer/flume/issues/88>, fixed in 0.10.10.
+//! <https://github.com/zesterer/flume/issues/88>, fixed in 0.10.14.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
