@@ -13,9 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Terminal(String);
 
 impl Terminal {
+    /// Wide enough that no row of the example's is cut at its end.
     fn open(test: &str) -> Terminal {
         let terminal = Terminal(format!("heapwatch-{test}-{}", process::id()));
-        terminal.tmux(&["new-session", "-d", "-x", "140", "-y", "40", "sh"]);
+        terminal.tmux(&["new-session", "-d", "-x", "300", "-y", "40", "sh"]);
         terminal
     }
 
@@ -174,7 +175,7 @@ fn the_terminal_is_left_as_it_was() {
             terminal.press(&[end]);
         }
         terminal.until("the shell", |screen| !screen.contains("rows by"));
-        terminal.tmux(&["resize-window", "-x", "140", "-y", "40"]);
+        terminal.tmux(&["resize-window", "-x", "300", "-y", "40"]);
         assert_eq!(settings(&terminal, name), before, "after {name}");
     }
 }
