@@ -111,6 +111,47 @@ fn a_hundred_half_open_connections_keep_nobody_out() {
     }
 }
 
+/// At a limit of threads a request is refused: the program goes on, and so do the next requests.
+#[test]
+fn where_no_thread_can_be_started_only_that_request_is_refused() {
+    if !child::is_child() {
+        let test = "where_no_thread_can_be_started_only_that_request_is_refused";
+        child::run(&mut child::command(test));
+        return;
+    }
+    let server = heapwatch::serve("127.0.0.1:0").unwrap();
+    let pages = ["/metrics", HEAP, "/heap/top"];
+    // Root may start as many as it likes.
+    // SAFETY: neither has preconditions.
+    let limited = unsafe { libc::geteuid() != 0 || libc::setuid(65_534) == 0 };
+    assert!(limited, "{}", std::io::Error::last_os_error());
+    let unlimited = limit_threads(0);
+    for target in pages.iter().chain(&pages) {
+        let response = ask(server.local_addr(), &request("GET", target, ""));
+        assert_eq!(response.status(), 503, "{target}");
+        assert!(response.text().contains("no thread can be started"));
+    }
+    limit_threads(unlimited);
+    for target in pages {
+        get(server.local_addr(), target);
+    }
+}
+
+/// Sets how many threads this user may have; returns how many that were.
+fn limit_threads(count: libc::rlim_t) -> libc::rlim_t {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit is a live value that may be written to.
+    let read = unsafe { libc::getrlimit(libc::RLIMIT_NPROC, &raw mut limit) };
+    let before = std::mem::replace(&mut limit.rlim_cur, count);
+    // SAFETY: the limit is a live value.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) };
+    assert_eq!((read, set), (0, 0));
+    before
+}
+
 /// A service whose own runtime hangs is when its owner looks.
 #[test]
 fn it_answers_while_the_application_s_runtime_hangs() {

@@ -1,20 +1,11 @@
-//! A tokio runtime for a thread of ours.
+//! A tokio runtime for a thread of ours. It starts no threads.
 
 use std::ops::Deref;
 
 use tokio::runtime::{self, Runtime};
-use tokio::time::Duration;
 
-use super::server::start_thread;
-use super::service::WORK_THREADS;
 use crate::Error;
 use crate::process::own_cpu;
-
-/// How long a thread for reports waits for more work before it ends and gives its memory back.
-const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(2);
-
-/// How long work that has begun may keep the runtime from ending.
-const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// Unlike tokio's own it may be dropped within the application's runtime, where that one panics: there
 /// it ends up if no thread can be started for it.
@@ -26,20 +17,9 @@ impl OwnRuntime {
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .thread_name("")
-            .on_thread_start(|| start_thread(c"heapwatch-work"))
-            .max_blocking_threads(WORK_THREADS)
-            .thread_keep_alive(THREAD_KEEP_ALIVE)
             .on_thread_park(own_cpu::charge)
             .build()?;
         Ok(OwnRuntime(Some(runtime)))
-    }
-
-    /// Ends it after the work that has begun, or after [`SHUTDOWN`]. Not within another runtime.
-    pub(super) fn shut_down(mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_timeout(SHUTDOWN);
-        }
     }
 }
 

@@ -57,7 +57,8 @@ use crate::{Error, snapshot};
 /// listener that other machines can reach, set a token ([`Config::token`], `HEAPWATCH_TOKEN`), or put
 /// your own authentication before them. Without a token, the `Host` of a request must be localhost,
 /// an address, or a name given to [`Config::allow_host`], so that no foreign web page can read them
-/// through a name of its own. Requests that change something are taken from these pages only, or from
+/// through a name of its own. Requests that change something are taken from these pages only, from
+/// those of a host given to [`Config::allow_host`], as behind a proxy that rewrites `Host`, or from
 /// what is no browser.
 ///
 /// Nested by [`Router::nest`], the prefix must end in `/`. A request without the last `/` is
@@ -111,7 +112,7 @@ fn start(config: &Config, source: Source) -> Result<Router, Error> {
         snapshot::muted(|| {
             // An error says that the sender is gone, which is what is waited for.
             let _ = runtime.block_on(gone);
-            runtime.shut_down();
+            drop(runtime);
         });
     })?;
     Ok(Router::new().fallback(move |request: Request| {

@@ -117,17 +117,21 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
         TcpListener::from_std(listener)?
     };
     let (stop, stopped) = oneshot::channel();
+    let service = Arc::new(service);
     let endpoint = Endpoint {
         listener,
-        service: Arc::new(service),
+        service: Arc::clone(&service),
         patience,
         connections: Connections::default(),
     };
     let run = move || {
         start_thread(c"heapwatch");
         snapshot::muted(|| {
-            runtime.block_on(endpoint.run(stopped));
-            runtime.shut_down();
+            runtime.block_on(async {
+                endpoint.run(stopped).await;
+                service.finish().await;
+            });
+            drop((runtime, service));
         });
     };
     let handle = std::thread::Builder::new().spawn(run)?;

@@ -244,6 +244,25 @@ fn work_that_takes_too_long_is_given_up_with_a_reason() {
     drop(release);
 }
 
+/// Who takes a 503 for a failure and tries again is told that the name is taken.
+#[test]
+fn a_snapshot_that_takes_too_long_is_kept_and_the_answer_says_so() {
+    let (source, entered, release) = blocking();
+    let server = patient(SHORT, source);
+    let mut client = connect(&server);
+    client
+        .write_all(request("POST", "/heap/snapshots?name=late").as_bytes())
+        .unwrap();
+    entered.recv().unwrap();
+    let response = read(&mut client, true);
+    assert_eq!(response.status(), 503);
+    assert!(response.text().contains("is kept all the same"));
+    drop(release);
+    // Behind it in its lane.
+    let list = get(&server, "/heap/snapshots");
+    assert!(list.text().contains("\"late\""), "{}", list.text());
+}
+
 #[test]
 fn a_failure_inside_is_an_answer_and_not_the_end() {
     let calls = AtomicUsize::new(0);
@@ -302,6 +321,23 @@ fn shutdown_closes_everything_and_frees_the_address() {
     assert_eq!(again.local_addr(), addr);
     drop(again);
     assert!(Client::connect(addr).is_err());
+}
+
+/// Who ends the endpoint may take down what a report reads.
+#[test]
+fn shutdown_waits_for_a_report_that_is_being_made() {
+    let (source, entered, release) = blocking();
+    let server = patient(Patience::default(), source);
+    let mut client = connect(&server);
+    client
+        .write_all(request("GET", "/heap/top").as_bytes())
+        .unwrap();
+    entered.recv().unwrap();
+    let ending = std::thread::spawn(move || server.shutdown());
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!ending.is_finished());
+    drop(release);
+    ending.join().unwrap();
 }
 
 /// After a fork the thread is in the parent only: the child's copy must neither wait for it nor

@@ -2,7 +2,9 @@
 //!
 //! Work that takes a snapshot is never done on the endpoint's own thread, which goes on answering.
 //! There are two lanes, with one thread each at most: reports, which may take seconds on a large
-//! program, and metrics, so that a scrape does not wait behind a report.
+//! program, and metrics, so that a scrape does not wait behind a report. Each piece of work has a
+//! thread of its own, with which its memory goes back; where the system grants none, that one
+//! request is refused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
 use hyper::header;
 use hyper::{Response, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::answers;
@@ -19,6 +21,8 @@ use super::guard::Policy;
 use super::history::{self, HistoryQuery};
 use super::reply::Reply;
 use super::routes::{Answer, MAX_BODY, ProfileQuery, Request, route};
+use super::server::start_thread;
+use super::snapshot_routes::SnapshotsQuery;
 use super::store::Store;
 use crate::Error;
 use crate::jemalloc::OwnArena;
@@ -59,8 +63,8 @@ pub(super) struct Service {
     store: Arc<Store>,
 }
 
-/// Threads that the lanes need together.
-pub(super) const WORK_THREADS: usize = 2;
+/// How long work that has begun may keep the endpoint from ending.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 
 impl Service {
     pub(super) fn new(policy: Policy, patience: Patience, source: Source) -> Service {
@@ -111,6 +115,13 @@ impl Service {
         reply.into()
     }
 
+    /// Returns when the work that has begun is finished, or after [`SHUTDOWN`].
+    pub(super) async fn finish(&self) {
+        let lanes = async { tokio::join!(self.reports.acquire(), self.scrapes.acquire()) };
+        // Too late: nobody is kept any longer.
+        let _ = timeout(SHUTDOWN, lanes).await;
+    }
+
     async fn perform(&self, answer: Answer, slot: Option<&Slot>) -> Reply {
         let (seconds, work) = match answer {
             Answer::Reply(reply) => return reply,
@@ -124,6 +135,7 @@ impl Service {
             | Answer::Diff(_)
             | Answer::Flamegraph(_) => (0, answer),
         };
+        let keeps = matches!(work, Answer::Snapshots(SnapshotsQuery::Take(_)));
         let patience = self.patience.request + Duration::from_secs(seconds.into());
         if let Some(slot) = slot {
             slot.busy(patience + self.patience.read);
@@ -131,7 +143,12 @@ impl Service {
         match timeout(patience, self.work(work)).await {
             Ok(Ok(reply) | Err(reply)) => reply,
             Err(_) => {
-                let line = "the answer took too long; other work may be in its way";
+                let line = if keeps {
+                    "taking the snapshot took too long; if it had begun it is kept all the same, and \
+                     then listed by GET /heap/snapshots"
+                } else {
+                    "the answer took too long; other work may be in its way"
+                };
                 Reply::error(StatusCode::SERVICE_UNAVAILABLE, line).retry_after(5)
             }
         }
@@ -225,8 +242,8 @@ fn take(source: &Source, extent: Extent) -> Result<Snapshot, Reply> {
     source(extent).map_err(|error: Error| answers::failure(&error))
 }
 
-/// Does work on a lane's thread, after what is before it. Work that has begun is finished, and
-/// keeps the lane, also if nobody waits for it any more.
+/// Does work on a thread of its own, after what is before it in the lane. Work that has begun is
+/// finished, and keeps the lane, also if nobody waits for it any more.
 async fn on_lane<T: Send + 'static>(
     lane: &Arc<Semaphore>,
     work: impl FnOnce() -> Result<T, Reply> + Send + 'static,
@@ -241,8 +258,10 @@ async fn on_lane<T: Send + 'static>(
         .acquire_owned()
         .await
         .map_err(|_| failed())?;
+    let (tell, told) = oneshot::channel();
     let job = move || {
         let _permit = permit;
+        start_thread(c"heapwatch-work");
         snapshot::muted(|| {
             let result = work();
             // What a report needs for a moment may be more than the application has.
@@ -250,12 +269,16 @@ async fn on_lane<T: Send + 'static>(
                 arena.give_back();
             }
             own_cpu::charge();
-            result
-        })
+            // Fails where nobody waits for it any more.
+            let _ = tell.send(result);
+        });
     };
-    tokio::task::spawn_blocking(job)
-        .await
-        .map_err(|_| failed())?
+    // Who does not get a thread loses the permit with the job, so that the next one may try.
+    std::thread::Builder::new().spawn(job).map_err(|error| {
+        let line = format!("no thread can be started to answer this: {error}");
+        Reply::error(StatusCode::SERVICE_UNAVAILABLE, line).retry_after(5)
+    })?;
+    told.await.map_err(|_| failed())?
 }
 
 /// Lets one profile through at a time.
