@@ -77,7 +77,8 @@ impl Config {
         self
     }
 
-    /// Answers requests for this host name or address too, on whatever port.
+    /// Answers requests for this host name or address too, on whatever port, and takes changes from
+    /// its pages.
     ///
     /// Loopback names and addresses and the address that the endpoint listens on are allowed
     /// anyway. Others are refused, because a web page elsewhere can make a browser send requests

@@ -53,7 +53,7 @@ impl Policy {
     /// as if it were ours; but it cannot choose the `Host` that the browser sends.
     pub(super) fn check_host(&self, request: &Request<'_>) -> Result<(), Reply> {
         // A target in absolute form overrides the header; HTTP/2 has only the former.
-        let target = request.uri.authority().map(|authority| authority.as_str());
+        let target = target(request);
         let host = single(request.headers, &header::HOST)?;
         if host.or(target).is_none() {
             let line = "the request has no Host header";
@@ -107,7 +107,9 @@ impl Policy {
     }
 
     /// A page elsewhere may make a browser send a request that changes something here. Browsers
-    /// state where such a request comes from; other clients do not.
+    /// state where such a request comes from; other clients do not. What is good enough for a `Host`
+    /// is not for an origin: any address may have foreign pages, and so may another port of this
+    /// machine. A proxy may rewrite the `Host`, but not a configured name.
     fn check_origin(&self, request: &Request<'_>) -> Result<(), Reply> {
         if matches!(*request.method, Method::GET | Method::HEAD) {
             return Ok(());
@@ -115,23 +117,25 @@ impl Policy {
         let Some(origin) = single(request.headers, &header::ORIGIN)? else {
             return Ok(());
         };
+        let host = single(request.headers, &header::HOST)?;
         let origin: Option<Uri> = origin.parse().ok();
         let ours = origin
             .as_ref()
             .filter(|origin| matches!(origin.scheme_str(), Some("http" | "https")))
             .and_then(|origin| origin.authority())
-            .is_some_and(|authority| {
-                let host = request.headers.get(header::HOST);
-                let same =
-                    host.is_some_and(|host| host.as_bytes() == authority.as_str().as_bytes());
-                self.behind && same || self.allows(authority.as_str(), request.local)
+            .map(|authority| authority.as_str())
+            .is_some_and(|origin| {
+                let same = |host: &str| host.eq_ignore_ascii_case(origin);
+                target(request).or(host).is_some_and(same)
+                    || host_of(origin).is_some_and(|host| self.names(host))
             });
         if ours {
             return Ok(());
         }
         Err(Reply::error(
             StatusCode::FORBIDDEN,
-            "requests that change something are taken from this endpoint's own pages only",
+            "requests that change something are taken from this endpoint's own pages only; behind a \
+             proxy that rewrites Host, name the public host with Config::allow_host",
         ))
     }
 
@@ -145,14 +149,23 @@ impl Policy {
             return self.behind
                 || address.is_loopback()
                 || address == local.to_canonical()
-                || self.hosts.iter().any(|known| known.parse() == Ok(address));
+                || self.names(host);
         }
-        host.eq_ignore_ascii_case("localhost")
-            || self
-                .hosts
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(host))
+        host.eq_ignore_ascii_case("localhost") || self.names(host)
     }
+
+    /// Whether a host is one of those that were configured.
+    fn names(&self, host: &str) -> bool {
+        let address = host.parse().map(|address: IpAddr| address.to_canonical());
+        self.hosts.iter().any(|known| {
+            known.eq_ignore_ascii_case(host) || address.is_ok() && known.parse() == address
+        })
+    }
+}
+
+/// The host that a target in absolute form names.
+fn target<'r>(request: &Request<'r>) -> Option<&'r str> {
+    request.uri.authority().map(|authority| authority.as_str())
 }
 
 /// The host of `host[:port]` or `[address][:port]`, without brackets and without the dot that ends

@@ -126,21 +126,45 @@ fn the_host_is_checked_before_the_token() {
 /// What changes something is not taken from another site's page; 405 means the check passed.
 #[test]
 fn requests_that_change_something_come_from_our_own_pages() {
-    for (origin, status) in [
-        ("http://localhost:6790", 405),
-        ("https://127.0.0.1", 405),
-        ("http://[::1]:6790", 405),
-        ("http://evil.example", 403),
-        ("http://localhost.evil.example", 403),
-        ("null", 403),
-        ("file://localhost", 403),
-        ("localhost", 403),
-        ("", 403),
+    for (host, origin, status) in [
+        ("127.0.0.1:6790", "http://127.0.0.1:6790", 405),
+        ("[::1]:6790", "http://[::1]:6790", 405),
+        ("localhost", "https://localhost", 405),
+        // Through `ssh -L 8001:localhost:6790`, and typed so.
+        ("localhost:8001", "http://localhost:8001", 405),
+        ("LocalHost:8001", "http://localhost:8001", 405),
+        // Other services of this machine.
+        ("localhost:6790", "http://localhost:8001", 403),
+        ("localhost:6790", "http://localhost", 403),
+        ("127.0.0.1:6790", "http://localhost:6790", 403),
+        ("127.0.0.1:6790", "http://203.0.113.7", 403),
+        ("127.0.0.1:6790", "http://evil.example", 403),
+        ("127.0.0.1:6790", "http://127.0.0.1:6790@evil.example", 403),
+        ("localhost", "http://localhost.evil.example", 403),
+        ("localhost", "null", 403),
+        ("localhost", "file://localhost", 403),
+        ("localhost", "localhost", 403),
+        ("localhost", "", 403),
     ] {
         for method in ["POST", "DELETE"] {
-            let case = get("/heap/top").method(method).header("origin", origin);
-            assert_eq!(case.status(), status, "{method} {origin}");
+            let mut case = get("/heap/top").method(method).header("origin", origin);
+            case.headers[0] = ("host", host);
+            assert_eq!(case.status(), status, "{method} {host} {origin}");
         }
+    }
+    // Behind a proxy that asks for the address that it knows.
+    for (origin, status) in [
+        ("https://chat.internal", 405),
+        ("http://chat.internal:8080", 405),
+        ("http://10.0.0.7", 405),
+        ("https://x.chat.internal", 403),
+        ("http://10.0.0.8", 403),
+    ] {
+        let mut case = get("/heap/top").method("POST").header("origin", origin);
+        case.config = Config::new()
+            .allow_host("chat.internal")
+            .allow_host("10.0.0.7");
+        assert_eq!(case.status(), status, "{origin}");
     }
     assert_eq!(
         get("/heap/top")

@@ -133,6 +133,14 @@ fn changes_are_taken_from_the_same_origin_only() {
     };
     assert_eq!(post("http://10.1.2.3:8080"), 201);
     assert_eq!(post("http://evil.example"), 403);
+    // Any address is a Host here, and none of them is an origin.
+    for origin in [
+        "http://203.0.113.7",
+        "http://10.1.2.3",
+        "http://127.0.0.1:8080",
+    ] {
+        assert_eq!(post(origin), 403, "{origin}");
+    }
     assert_eq!(post("null"), 403);
 }
 
