@@ -43,7 +43,8 @@ pub(super) struct FlamegraphQuery {
     pub(super) svg: bool,
 }
 
-/// The name of a kept snapshot: 1 to 64 of `A-Z a-z 0-9 . _ -`, and not `now`.
+/// The name of a kept snapshot: 1 to 64 of `A-Z a-z 0-9 . _ -`, and not `now`, nor `.` or `..`, which
+/// clients take for folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name(String);
 
@@ -59,11 +60,11 @@ impl FromStr for Name {
     fn from_str(text: &str) -> Result<Self, BadChoice> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let fits = (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(plain);
-        if fits && text != "now" {
+        if fits && !["now", ".", ".."].contains(&text) {
             return Ok(Name(text.to_owned()));
         }
         Err(BadChoice(format!(
-            "a snapshot's name has 1 to {MAX_NAME} of A-Z a-z 0-9 . _ - and is not now"
+            "a snapshot's name has 1 to {MAX_NAME} of A-Z a-z 0-9 . _ - and is not now, . or .."
         )))
     }
 }
@@ -259,6 +260,15 @@ mod tests {
             ("GET", "/heap/snapshots/a/b", 400, "1 to 64"),
             ("DELETE", "/heap/snapshots/..%2f", 400, "1 to 64"),
             ("DELETE", "/heap/snapshots/now", 400, "is not now"),
+            ("POST", "/heap/snapshots?name=.", 400, "is not now, . or .."),
+            (
+                "POST",
+                "/heap/snapshots?name=..",
+                400,
+                "is not now, . or ..",
+            ),
+            ("GET", "/heap/snapshots/..", 400, "is not now, . or .."),
+            ("GET", "/heap/diff?from=..", 400, "is not now, . or .."),
             ("GET", long.as_str(), 400, "1 to 64"),
             ("DELETE", "/heap/snapshots", 405, "GET, HEAD or POST"),
             ("GET", "/heap/snapshotsx", 404, "no such page"),
@@ -320,8 +330,8 @@ mod tests {
             ),
             (
                 "GET",
-                "/heap/snapshots/..",
-                SnapshotsQuery::Fetch(Moment::Kept(name(".."))),
+                "/heap/snapshots/...",
+                SnapshotsQuery::Fetch(Moment::Kept(name("..."))),
             ),
             (
                 "GET",

@@ -131,7 +131,8 @@ impl Store {
         });
         let body = serde_json::json!({ "name": name_text }).to_string() + "\n";
         let mut reply = Reply::ok(JSON, body).with_status(StatusCode::CREATED);
-        if let Ok(place) = HeaderValue::try_from(format!("{SNAPSHOTS}/{name_text}")) {
+        // Relative to the list, below whatever prefix that is.
+        if let Ok(place) = HeaderValue::try_from(format!("snapshots/{name_text}")) {
             reply.headers.push((header::LOCATION, place));
         }
         Ok(reply)
