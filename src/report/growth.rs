@@ -195,17 +195,14 @@ fn outlook(memory: &Memory) -> String {
     };
     let end = match &memory.seconds_to_limit {
         None => "nothing is known to grow towards it".to_owned(),
-        Some(time) if time.high.is_finite() => format!(
-            "at this growth it is reached in {} ({} to {})",
-            number::duration(time.estimate),
-            number::duration(time.low),
-            number::duration(time.high)
-        ),
-        Some(time) => format!(
-            "at this growth it is reached in {} ({} at the soonest)",
-            number::duration(time.estimate),
-            number::duration(time.low)
-        ),
+        Some(time) => {
+            let [at, low, high] = [time.estimate, time.low, time.high].map(number::rough_duration);
+            let range = match time.high.is_finite() {
+                true => format!("{low} to {high}"),
+                false => format!("{low} at the soonest"),
+            };
+            format!("at this growth it is reached in {at} ({range})")
+        }
     };
     format!("memory: {room}; {end}")
 }

@@ -153,6 +153,22 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// Time that is an estimate: `2.7 d`, in one unit and two digits.
+pub(crate) fn rough_duration(seconds: f64) -> String {
+    let units = [
+        (90.0, 1.0, "s"),
+        (5_400.0, 60.0, "min"),
+        (172_800.0, 3_600.0, "h"),
+        (63_115_200.0, 86_400.0, "d"),
+    ];
+    let unit = units.into_iter().find(|(end, ..)| seconds < *end);
+    let (_, size, unit) = unit.unwrap_or((f64::INFINITY, 31_557_600.0, "years"));
+    let value = seconds / size;
+    let decimals = usize::from(value < 9.95);
+    let digits = format!("{value:.decimals$}");
+    format!("{} {unit}", digits.trim_end_matches(".0"))
+}
+
 /// `Tue, 14 Nov 2023 22:13:20 GMT`; times before 1970 and after 9999 as the nearest of these.
 pub(crate) fn date(time: SystemTime) -> String {
     let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
@@ -415,6 +431,11 @@ mod tests {
         assert_eq!(duration(750.2), "12 min 30 s");
         assert_eq!(duration(11_520.0), "3 h 12 min");
         assert_eq!(duration(183_600.0), "2 d 3 h");
+        assert_eq!(rough_duration(0.0), "0 s");
+        assert_eq!(rough_duration(3_600.0), "60 min");
+        assert_eq!(rough_duration(170_753.0), "47 h");
+        assert_eq!(rough_duration(237_476.0), "2.7 d");
+        assert_eq!(rough_duration(1e9), "32 years");
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(18_234), "18,234");

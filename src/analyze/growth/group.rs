@@ -6,7 +6,10 @@
 //! none of them alarms by itself.
 
 use super::stats::MIN_SAMPLES;
-use super::{Finding, Judgement, Lifetimes, Pattern, SiteEvidence, Verdict, Watch, judge};
+use super::{
+    Course, Finding, Judgement, Lifetimes, Pattern, Rate, SiteEvidence, Verdict, Watch, course,
+    judge,
+};
 use crate::analyze::series::Series;
 use crate::snapshot::evidence::Deaths;
 use crate::snapshot::evidence::LiveObject;
@@ -55,9 +58,11 @@ pub(crate) fn judge_all<K: Ord + Clone>(members: &[Member<'_, K>], watch: &Watch
         .iter()
         .map(|member| judge(&member.site, watch))
         .collect();
-    by_key(members, FUNCTION)
-        .iter()
-        .for_each(|indices| mute_tables(&mut sites, indices));
+    by_key(members, FUNCTION).iter().for_each(|indices| {
+        mute_tables(&mut sites, indices, |index| {
+            course::describe(&members[index].site, watch)
+        });
+    });
     let mut tests = control_false_discoveries(sites.iter_mut().collect(), 0);
     let mut settled: Vec<bool> = sites.iter().map(Judgement::alarms).collect();
     let mut groups = Vec::new();
@@ -174,8 +179,9 @@ fn by_key<K: Ord + Clone>(members: &[Member<'_, K>], level: usize) -> Vec<Vec<us
     groups.into_values().collect()
 }
 
-/// A collection is not still growing if the site of its elements has filled and is flat.
-fn mute_tables(sites: &mut [Judgement], indices: &[usize]) {
+/// A collection is not still growing if the site of its elements has filled and is flat. What is said of it
+/// then is what its history looks like since its last jump.
+fn mute_tables(sites: &mut [Judgement], indices: &[usize], course: impl Fn(usize) -> Course) {
     let elements = indices
         .iter()
         .map(|index| &sites[*index])
@@ -184,9 +190,18 @@ fn mute_tables(sites: &mut [Judgement], indices: &[usize]) {
         .fold(0.0, f64::max);
     for index in indices {
         let site = &mut sites[*index];
+        let Finding::Container(container) = &site.finding else {
+            continue;
+        };
         if site.pattern == Some(Pattern::Container) && site.live_objects < elements {
+            let course = Course {
+                flat_seconds: container.since_seconds,
+                ..course(*index)
+            };
             site.verdict = Verdict::Plateaued;
             site.pattern = None;
+            site.rate = Rate::default();
+            site.finding = Finding::Course(course);
         }
     }
 }
@@ -207,6 +222,8 @@ fn control_false_discoveries(mut all: Vec<&mut Judgement>, before: usize) -> usi
         .map_or(0, |last| last + 1);
     for one in &mut alarms[significant..] {
         one.verdict = Verdict::TooEarly;
+        one.pattern = None;
+        one.confidence = None;
         one.withdrawn = true;
     }
     count
@@ -299,7 +316,7 @@ impl SiteEvidence<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::growth::Rate;
+    use crate::analyze::growth::{Container, sentence};
     use crate::analyze::series::Reading;
 
     fn judged(verdict: Verdict, p_value: f64) -> Judgement {
@@ -322,7 +339,11 @@ mod tests {
     #[test]
     fn step_up_procedure() {
         let mut all: Vec<Judgement> = [0.02, 0.004, 0.04, 0.009]
-            .map(|p| judged(Verdict::Leaking, p))
+            .map(|p| Judgement {
+                pattern: Some(Pattern::Backlog),
+                confidence: Some(0.9),
+                ..judged(Verdict::Growing, p)
+            })
             .into_iter()
             .chain((0..6).map(|_| judged(Verdict::Stable, 1.0)))
             .collect();
@@ -330,6 +351,9 @@ mod tests {
         let alarms: Vec<bool> = all.iter().take(4).map(Judgement::alarms).collect();
         assert_eq!(alarms, [false, true, false, true]);
         assert!(all[0].withdrawn && all[0].verdict == Verdict::TooEarly);
+        let said = |one: &Judgement| (one.pattern, one.confidence);
+        assert_eq!(said(&all[0]), (None, None), "of an alarm that is none");
+        assert_eq!(said(&all[1]), (Some(Pattern::Backlog), Some(0.9)));
     }
 
     #[test]
@@ -345,14 +369,37 @@ mod tests {
 
     #[test]
     fn the_table_of_a_full_cache_is_muted() {
+        let rate = Rate::exact(1e4);
         let table = Judgement {
             pattern: Some(Pattern::Container),
             live_objects: 1.0,
+            rate,
+            finding: Finding::Container(Container {
+                from_bytes: 1e6,
+                to_bytes: 8e6,
+                jumps: 3,
+                over_seconds: 300.0,
+                since_seconds: 240.0,
+                largest_bytes: 8e6,
+                rate,
+            }),
             ..judged(Verdict::Growing, 0.0)
         };
         let mut sites = [table.clone(), judged(Verdict::Plateaued, 1.0), table];
-        mute_tables(&mut sites, &[0, 1]);
+        mute_tables(&mut sites, &[0, 1], |_| Course {
+            verdict: Verdict::Plateaued,
+            pattern: None,
+            peak: 8e6,
+            now: 8e6,
+            low: 1e6,
+            flat_seconds: 400.0,
+        });
         assert_eq!(sites[0].verdict, Verdict::Plateaued);
+        assert_eq!(
+            sentence(&sites[0]),
+            "live bytes grew and have been flat at 7.6 MiB for 4 min"
+        );
+        assert_eq!(sites[0].rate, Rate::default(), "what is flat has no rate");
         assert_eq!(sites[2].verdict, Verdict::Growing, "of another group");
     }
 

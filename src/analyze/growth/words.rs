@@ -81,11 +81,11 @@ fn of_trend(trend: &Trend, pattern: Option<Pattern>) -> String {
         bytes(trend.late_bytes),
         time(trend.seconds),
     );
-    let load = trend.load_ratio;
+    let load = times(trend.load_ratio);
     if pattern == Some(Pattern::WithLoad) {
         return format!(
             "live bytes rose from {early} to {late} over {over}, no more than the rate of allocation, \
-             which is {load:.1} times what it was"
+             which is {load} what it was"
         );
     }
     let lives = if trend.lives_lengthen() {
@@ -95,7 +95,7 @@ fn of_trend(trend: &Trend, pattern: Option<Pattern>) -> String {
     };
     format!(
         "live bytes rose from {early} to {late} over {over}, while the rate of allocation is \
-         {load:.1} times what it was{lives}"
+         {load} what it was{lives}"
     )
 }
 
@@ -134,8 +134,17 @@ fn of_course(course: &Course, verdict: Verdict) -> String {
     }
 }
 
-/// Two digits: no more is known.
+/// Two digits: no more is known of what few samples stand for.
 fn two_digits(value: f64) -> String {
+    if value < 99.5 {
+        return short(value);
+    }
+    let scale = 10f64.powi(value.log10().floor() as i32 - 1);
+    short((value / scale).round() * scale)
+}
+
+/// A decimal below ten only.
+fn short(value: f64) -> String {
     let words = if value >= 9.95 {
         format!("{value:.0}")
     } else {
@@ -144,6 +153,16 @@ fn two_digits(value: f64) -> String {
     words.trim_end_matches(".0").to_owned()
 }
 
+/// How many times as much: what came from next to nothing is told no further than that.
+fn times(ratio: f64) -> String {
+    match ratio {
+        r if r > 100.0 => "more than 100 times".to_owned(),
+        r if r >= 9.95 => format!("{r:.0} times"),
+        r => format!("{r:.1} times"),
+    }
+}
+
+/// Time is not sampled: whole days are known, however many.
 fn time(seconds: f64) -> String {
     let (value, unit) = match seconds {
         s if s < 0.1 => (s * 1e3, "ms"),
@@ -152,21 +171,16 @@ fn time(seconds: f64) -> String {
         s if s < 48.0 * 3_600.0 => (s / 3_600.0, "h"),
         s => (s / 86_400.0, "days"),
     };
-    format!("{} {unit}", two_digits(value))
+    format!("{} {unit}", short(value))
 }
 
 fn bytes(value: f64) -> String {
     let mut value = value.max(0.0);
     for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1_000.0 {
-            return format!(
-                "{} {unit}",
-                if unit == "B" {
-                    format!("{value:.0}")
-                } else {
-                    two_digits(value)
-                }
-            );
+        // What would round to 1000 is told in the next unit.
+        if value < 995.0 {
+            let whole = if unit == "B" { value.round() } else { value };
+            return format!("{} {unit}", two_digits(whole));
         }
         value /= 1_024.0;
     }
@@ -175,12 +189,12 @@ fn bytes(value: f64) -> String {
 
 fn count(value: f64) -> String {
     let (value, unit) = match value {
-        n if n < 1e4 => return format!("{n:.0}"),
-        n if n < 1e6 => (n / 1e3, "thousand"),
-        n if n < 1e9 => (n / 1e6, "million"),
-        n => (n / 1e9, "billion"),
+        n if n < 9_950.0 => return two_digits(n.round()),
+        n if n < 995e3 => (n / 1e3, " thousand"),
+        n if n < 995e6 => (n / 1e6, " million"),
+        n => (n / 1e9, " billion"),
     };
-    format!("{} {unit}", two_digits(value))
+    two_digits(value) + unit
 }
 
 #[cfg(test)]
@@ -256,8 +270,30 @@ mod tests {
         assert_eq!(time(95.0), "95 s");
         assert_eq!(time(18_700.0), "5.2 h");
         assert_eq!(bytes(3_250_000.0), "3.1 MiB");
-        assert_eq!(bytes(999.0), "999 B");
-        assert_eq!(count(1_234.4), "1234");
+        assert_eq!(time(365.0 * 86_400.0), "365 days");
+        assert_eq!(bytes(0.4), "0 B");
+        assert_eq!(bytes(994.0), "990 B");
+        assert_eq!(bytes(999.0), "1 KiB");
+        assert_eq!(bytes(523.4 * 1_048_576.0), "520 MiB");
+        assert_eq!(bytes(99.6 * 1_048_576.0), "100 MiB");
+        assert_eq!(bytes(996.0 * 1_048_576.0), "1 GiB");
+        assert_eq!(bytes(12_345.0 * 1024f64.powi(4)), "12000 TiB");
+        assert_eq!(count(0.0), "0");
+        assert_eq!(count(42.4), "42");
+        assert_eq!(count(918.0), "920");
+        assert_eq!(count(1_234.4), "1200");
+        assert_eq!(count(9_951.0), "10 thousand");
+        assert_eq!(count(999_999.0), "1 million");
         assert_eq!(count(2_350_000.0), "2.4 million");
+    }
+
+    /// A load that was next to nothing at first is not known to ten digits, and was not infinite.
+    #[test]
+    fn a_load_from_next_to_nothing_is_not_counted() {
+        assert_eq!(times(0.96), "1.0 times");
+        assert_eq!(times(12.34), "12 times");
+        assert_eq!(times(100.0), "100 times");
+        assert_eq!(times(3.2e9), "more than 100 times");
+        assert_eq!(times(f64::INFINITY), "more than 100 times");
     }
 }

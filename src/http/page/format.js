@@ -94,12 +94,12 @@ export function duration(seconds) {
   return whole % 60 === 0 ? `${minutes} min` : `${minutes} min ${whole % 60} s`;
 }
 
-/// Time that is known roughly: `about 22 h`.
+/// Time that is an estimate, in one unit and two digits: `2.7 days`.
 export function roughly(seconds) {
-  if (seconds < 90) return `about ${Math.max(1, Math.round(seconds))} s`;
-  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`;
-  if (seconds < 172800) return `about ${Math.round(seconds / 3600)} h`;
-  return `about ${Math.round(seconds / 86400)} days`;
+  const units = [[90, 1, "s"], [5400, 60, "min"], [172800, 3600, "h"], [Infinity, 86400, "days"]];
+  const [, size, unit] = units.find(([end]) => seconds < end) ?? units[3];
+  const value = seconds / size;
+  return `${Number(value.toFixed(value < 9.95 ? 1 : 0))} ${unit}`;
 }
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });

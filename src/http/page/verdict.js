@@ -57,8 +57,8 @@ function room(memory) {
   const whose = memory.limit === "machine" ? "of the machine's memory" : `under the memory limit of ${exactBytes(limit)}`;
   const left = `${exactBytes(resident)} resident, ${exactBytes(Math.max(0, free ?? limit - resident))} left ${whose}`;
   if (!time || time.estimate === null) return `${left}.`;
-  const span = time.low !== null && time.high !== null ? ` (${duration(time.low)} to ${duration(time.high)})` : "";
-  return `${left}: ${roughly(time.estimate)}${span} at this rate.`;
+  const span = time.low !== null && time.high !== null ? ` (${roughly(time.low)} to ${roughly(time.high)})` : "";
+  return `${left}: about ${roughly(time.estimate)}${span} at this rate.`;
 }
 
 function watched(growth) {
@@ -75,7 +75,7 @@ function calm(growth) {
     const known = plural(growth.verdicts.length, "call site");
     return [
       `Too early to tell: ${known} watched for ${duration(watching)}.`,
-      [`The first verdicts come in ${roughly(left)}.`, room(growth.memory)].join(" "),
+      [`The first verdicts come in about ${roughly(left)}.`, room(growth.memory)].join(" "),
     ];
   }
   const least = growth.too_early_below_bytes_per_second;
