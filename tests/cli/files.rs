@@ -147,6 +147,7 @@ fn files_are_never_overwritten_unasked() {
     );
 
     fs::write(&target, "mine").unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
     let again = fetch(&target, &[]);
     assert!(
         again.refused().contains("replace it with --force"),
@@ -156,6 +157,8 @@ fn files_are_never_overwritten_unasked() {
     assert_eq!(fs::read(&target).unwrap(), b"mine");
     fetch(&target, &["--force"]).done();
     assert_eq!(fs::read(&target).unwrap(), sample());
+    let mode = fs::metadata(&target).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "what was private stays so");
 
     let link = folder.path("link.heap");
     symlink(&target, &link).unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
-use crate::command::{finish, heapwatch, run};
+use crate::command::{finish, heapwatch, run, unread};
 use crate::folder::Folder;
 use crate::service::Service;
 
@@ -90,6 +90,17 @@ fn a_leak_is_named_by_diff_and_check() {
         &[],
     );
     assert_eq!((diff.status, &*diff.stderr), (Some(0), ""));
+
+    // Also if nobody reads the details.
+    for format in ["text", "json"] {
+        let mut diff = heapwatch(["diff", "--fail-on-growth=1MiB", "--format", format]);
+        let diff = unread(diff.arg(&a).arg(&b));
+        assert_eq!(diff.status, Some(1), "{}", diff.stderr);
+        assert!(diff.stderr.contains(&format!("broken: {LEAK}")));
+        let check = ["check", &service.url, "--for=1s", "--fail-on=leaking"];
+        let check = unread(heapwatch(check).args(["--format", format]));
+        assert_eq!(check.status, Some(1), "{}", check.stderr);
+    }
 
     // What the service says of itself, a file of it says later.
     let growth = run(["growth", b.to_str().unwrap()]).done();

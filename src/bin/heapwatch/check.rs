@@ -33,18 +33,18 @@ pub(crate) fn run(args: &Check) -> Result<Outcome, Failure> {
     let report = after.growth();
     let findings = findings(&args.fail_on, report.as_ref(), &diff);
     let held = findings.iter().all(|finding| finding.culprits.is_empty());
-    match args.format {
+    let written = match args.format {
         Format::Text => {
             let text = text(
                 &findings,
                 report.as_ref(),
                 &diff.clone().width(output.width()),
             );
-            output.text(&colour::table(&colour::verdicts(&text)))?;
+            output.text(&colour::table(&colour::verdicts(&text)))
         }
-        Format::Json => output.bytes(json(held, &findings, report.as_ref(), &diff)?.as_bytes())?,
-    }
-    Ok(Outcome::of(held))
+        Format::Json => output.bytes(json(held, &findings, report.as_ref(), &diff)?.as_bytes()),
+    };
+    Outcome::of(held).after(written)
 }
 
 /// The service at the beginning and at the end.

@@ -18,24 +18,24 @@ pub(crate) fn run(args: &args::Diff) -> Result<Outcome, Failure> {
     let earlier = source::read(&args.earlier, args.access.token())?;
     let later = source::read(&args.later, args.access.token())?;
     let diff = earlier.diff(&later).by(args.rows.by).limit(args.rows.limit);
-    match args.format {
+    let written = match args.format {
         DiffFormat::Text => {
             let text = diff.clone().width(output.width()).to_string();
-            output.text(&colour::table(&text))?;
+            output.text(&colour::table(&text))
         }
-        DiffFormat::Json => output.bytes(diff.to_json().as_bytes())?,
-        DiffFormat::Pprof => output.binary(&later.pprof().since(&earlier).encode())?,
-        DiffFormat::Svg => output.bytes(&diff.flamegraph()?)?,
-        DiffFormat::Folded => output.bytes(diff.folded().as_bytes())?,
-    }
+        DiffFormat::Json => output.bytes(diff.to_json().as_bytes()),
+        DiffFormat::Pprof => output.binary(&later.pprof().since(&earlier).encode()),
+        DiffFormat::Svg => output.bytes(&diff.flamegraph()?),
+        DiffFormat::Folded => output.bytes(diff.folded().as_bytes()),
+    };
     let Some(limit) = &args.fail_on_growth else {
-        return Ok(Outcome::Held);
+        return Outcome::Held.after(written);
     };
     let broken = grown(&diff, limit.bytes);
     for change in &broken {
         output::tell(&sentence(change, limit));
     }
-    Ok(Outcome::of(broken.is_empty()))
+    Outcome::of(broken.is_empty()).after(written)
 }
 
 /// The total, if it grew by more than this many bytes with certainty, and the rows that did.

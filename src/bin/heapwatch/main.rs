@@ -41,6 +41,14 @@ impl Outcome {
     fn of(held: bool) -> Outcome {
         if held { Outcome::Held } else { Outcome::Broken }
     }
+
+    /// The same when it was written, also if nobody reads it.
+    fn after(self, written: Result<(), Failure>) -> Result<Outcome, Failure> {
+        match written {
+            Err(failure) if !failure.reader_has_gone() => Err(failure),
+            _ => Ok(self),
+        }
+    }
 }
 
 fn main() -> ExitCode {

@@ -139,12 +139,8 @@ fn replace(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
     // What a link points to is replaced, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = folder(&path);
-    let written = new_file(&folder, bytes).map_err(|error| cannot(&error))?;
-    // Who may read the old file may read the new one, and nobody else.
-    if let Ok(old) = fs::metadata(&path) {
-        let kept = written.as_file().set_permissions(old.permissions());
-        kept.map_err(|error| cannot(&error))?;
-    }
+    let old = fs::metadata(&path).ok().map(|old| old.permissions());
+    let written = new_file(&folder, old, bytes).map_err(|error| cannot(&error))?;
     let kept = if force {
         written.persist(&path)
     } else {
@@ -160,13 +156,23 @@ fn replace(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
         .map_err(|error| cannot(&error))
 }
 
-fn new_file(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".heapwatch-")
-        .permissions(Permissions::from_mode(MODE))
-        .tempfile_in(folder)?;
+fn new_file(folder: &Path, old: Option<Permissions>, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = empty_file(folder, old)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Who may read the old file may read the new one, and nobody else, at no time.
+fn empty_file(folder: &Path, old: Option<Permissions>) -> io::Result<NamedTempFile> {
+    let file = tempfile::Builder::new()
+        .prefix(".heapwatch-")
+        .permissions(old.clone().unwrap_or(Permissions::from_mode(MODE)))
+        .tempfile_in(folder)?;
+    // What the umask took away.
+    if let Some(old) = old {
+        file.as_file().set_permissions(old)?;
+    }
     Ok(file)
 }
 
@@ -190,4 +196,21 @@ pub(crate) fn complain(failure: &impl Display) {
 pub(crate) fn tell(line: &str) {
     // Without a standard error there is nobody to tell.
     let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Others could open it before it has the mode of what it replaces, and read what comes later.
+    #[test]
+    fn a_file_has_its_mode_before_its_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o600, 0o640, 0o666] {
+            let old = Permissions::from_mode(mode);
+            let empty = empty_file(folder.path(), Some(old)).unwrap();
+            let found = empty.as_file().metadata().unwrap();
+            assert_eq!((found.permissions().mode() & 0o777, found.len()), (mode, 0));
+        }
+    }
 }

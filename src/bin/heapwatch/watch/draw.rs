@@ -74,7 +74,7 @@ fn header(view: &View) -> Vec<Line<'static>> {
         )
         .into(),
     ];
-    let total = snapshot.top(heapwatch::report::By::Crate).total();
+    let total = view.total();
     let mut what = vec![
         "live ".into(),
         total.live_bytes.bytes_text().bold(),

@@ -81,6 +81,8 @@ impl Poller {
 fn keep_asking(service: &Service, every: Duration, told: &Receiver<()>, tell: &Sender<News>) {
     let mut wait = every;
     while told.recv_timeout(wait) != Err(RecvTimeoutError::Disconnected) {
+        // A key that is held down asks often; one answer is for all.
+        while told.try_recv().is_ok() {}
         let begun = Instant::now();
         let news = match service.ask() {
             Ok(poll) => News::Polled(Box::new(poll)),
@@ -91,5 +93,32 @@ fn keep_asking(service: &Service, every: Duration, told: &Receiver<()>, tell: &S
         }
         let rest = begun.elapsed() * (ONE_PART_IN - 1);
         wait = every.max(rest.min(LONGEST_WAIT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// The service would be asked for minutes after the key was let go.
+    #[test]
+    fn a_key_that_is_held_down_asks_once() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", closed.local_addr().unwrap());
+        drop(closed);
+        let service = Service {
+            source: Source::parse(url.into()).unwrap(),
+            token: None,
+        };
+        let (now, told) = mpsc::channel();
+        let (tell, news) = mpsc::channel();
+        for _ in 0..100 {
+            now.send(()).unwrap();
+        }
+        drop(now);
+        keep_asking(&service, Duration::from_secs(3_600), &told, &tell);
+        assert_eq!(news.try_iter().count(), 1);
     }
 }

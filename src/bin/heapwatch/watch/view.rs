@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use heapwatch::Snapshot;
 use heapwatch::growth::Growth;
-use heapwatch::report::By;
+use heapwatch::report::{Amounts, By};
 use ratatui::widgets::TableState;
 
 use super::lines::{Line, Order, arrange, lines};
@@ -34,6 +34,7 @@ pub(super) struct Mark {
 pub(super) struct View {
     pub(super) source: String,
     poll: Poll,
+    total: Amounts,
     mark: Option<Mark>,
     pub(super) by: By,
     pub(super) order: Order,
@@ -59,6 +60,7 @@ impl View {
         let mut view = View {
             source,
             poll: first,
+            total: Amounts::default(),
             mark: None,
             by: By::Site,
             order: Order::Live,
@@ -122,6 +124,11 @@ impl View {
 
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.poll.snapshot
+    }
+
+    /// What the heap holds as a whole.
+    pub(super) fn total(&self) -> &Amounts {
+        &self.total
     }
 
     /// Those that leak or grow, worst first.
@@ -227,6 +234,8 @@ impl View {
 
     fn note(&mut self) {
         let snapshot = &self.poll.snapshot;
+        // Once for each snapshot: it goes through all sites.
+        self.total = snapshot.top(By::Crate).total();
         let resident = snapshot.info().process.resident_bytes;
         self.past.push(
             self.begun.elapsed(),
