@@ -143,7 +143,7 @@ pub fn assert_no_growth<T>(mut iteration: impl FnMut() -> T, iterations: usize) 
         drop(iteration());
         scope.lap();
     }
-    scope.assert_no_growth();
+    scope.end();
 }
 
 /// Counts what this thread, and threads that it creates, allocate from here on; for tests with a
@@ -221,14 +221,18 @@ impl Scope {
     /// because they tell nothing.
     #[track_caller]
     pub fn assert_no_growth(self) {
-        let settled = self.laps.settled();
         assert!(
-            settled || self.laps.count() >= self.laps.enough(),
+            self.laps.count() >= self.laps.enough(),
             "a scope needs at least {} laps to tell growth from warm-up, and has {}; call \
              `Scope::lap` at the end of each iteration",
             self.laps.enough(),
             self.laps.count(),
         );
+        self.end();
+    }
+
+    #[track_caller]
+    fn end(self) {
         let message = muted(|| message::failure(&self.counted, &self.laps));
         // The scope ends first, so that nothing of the panic is counted.
         drop(self);

@@ -111,9 +111,13 @@ fn header(f: &mut fmt::Formatter<'_>, diff: &Diff<'_>) -> fmt::Result {
 /// Why the errors are what they are.
 fn kinship(diff: &Diff<'_>, seconds: f64) -> String {
     if diff.same_process() {
+        let back = match seconds < 0.0 {
+            true => ", back in time",
+            false => "",
+        };
         return format!(
-            "one process, {} apart: only what was born and died in between is uncertain",
-            number::duration(seconds.max(0.0))
+            "one process, {} apart{back}: only what was born and died in between is uncertain",
+            number::duration(seconds.abs())
         );
     }
     let (mut by_name, mut all) = (0.0, 0.0);

@@ -45,7 +45,8 @@ fn stacks(snapshot: &Snapshot, sample_type: SampleType) -> BTreeMap<String, u64>
             SampleType::AllocSpace => whole.allocated.bytes,
         };
         if bytes > 0.0 {
-            *stacks.entry(line(snapshot, site)).or_default() += bytes as u64;
+            let sum = stacks.entry(line(snapshot, site)).or_default();
+            *sum = sum.saturating_add(bytes as u64);
         }
     }
     stacks

@@ -105,7 +105,8 @@ pub(crate) fn count_change_with_error(value: &Estimate) -> String {
 
 fn signed(value: &Estimate, text: String) -> String {
     // What rounds to nothing has no sign.
-    if value.estimate > 0.0 && !text.starts_with("0 ") && text != "0" {
+    let rounded = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.');
+    if value.estimate > 0.0 && rounded.into_iter().any(|c| matches!(c, '1'..='9')) {
         format!("+{text}")
     } else {
         text
@@ -372,6 +373,16 @@ mod tests {
         assert_eq!(bytes_change(&Estimate::exact(0.0)), "0 B");
         assert_eq!(bytes_change(&around(0.04 * MIB, 2.4 * MIB)), "0 B");
         assert_eq!(count_change(&around(-40.0, 2_400.0)), "0");
+        for (change, text) in [
+            (0.04, "0.0 MiB ± 1.4"),
+            (-0.04, "0.0 MiB ± 1.4"),
+            (0.06, "+0.1 MiB ± 1.4"),
+        ] {
+            let change = around(change * MIB, 1.4 * MIB);
+            assert_eq!(bytes_change_with_error(&change), text);
+        }
+        let objects = around(4.0, 1_400.0);
+        assert_eq!(count_change_with_error(&objects), "0.0k ± 1.4k");
         let range = |low, high| bytes_change_range(&estimate((low + high) / 2.0, low, high));
         assert_eq!(range(-3.1 * MIB, 13.2 * MIB), "-4 to +14 MiB");
         assert_eq!(range(-13.1 * MIB, -3.9 * MIB), "-14 to -3 MiB");

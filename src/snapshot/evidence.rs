@@ -161,7 +161,7 @@ pub(super) fn watched(ids: &[SiteId], now: u32, live: &[LiveSample]) -> Option<B
         };
         Box::new(Watched {
             now,
-            started: history.started().unwrap_or(now),
+            started: history.started().unwrap_or(now).min(now),
             tick_seconds: tick_seconds(),
             min_seconds: history::min_watch_seconds(),
             sites_left_out: history.left_out(),

@@ -158,7 +158,7 @@ impl<K: Copy + Eq + Hash> Laps<K> {
     }
 
     /// Whether the last window is full, and in it no level rose.
-    pub(super) fn settled(&self) -> bool {
+    fn settled(&self) -> bool {
         let window = self.window();
         window > 0
             && self.count == self.end_of(window)

@@ -238,6 +238,12 @@ fn too_few_laps_are_refused() {
         message.contains("needs at least 8 laps") && message.contains("has 5"),
         "{message}"
     );
+    for laps in [0, 1, 2, 4, 7] {
+        let mut scope = Scope::start();
+        (0..laps).for_each(|_| scope.lap());
+        let message = failure(|| scope.assert_no_growth());
+        assert!(message.contains(&format!("has {laps};")), "{message}");
+    }
     let message = failure(|| assert_no_growth(|| (), 1));
     assert!(message.contains("at least 2 iterations"), "{message}");
 }

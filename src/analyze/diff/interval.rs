@@ -92,10 +92,10 @@ pub(super) fn p_value(x: &Side, y: &Side) -> f64 {
     } else {
         0.0
     };
-    // What one sample stands for, on average over what they stand for.
-    let weight = (x.variance + y.variance) / (larger + smaller);
+    // What one sample stands for, on average over what they stand for: no more than all of them.
+    let weight = ((x.variance + y.variance) / (larger + smaller)).min(larger);
     // Seen with certainty, or nearly so.
-    if weight < larger * 1e-7 {
+    if weight <= larger * 1e-7 {
         return missed;
     }
     // P(at least `larger` of all), continued between whole numbers.
@@ -221,6 +221,27 @@ mod tests {
         exact.variance = 0.0;
         assert_eq!(p_value(&exact, &side(0.0)), 0.0);
         assert!(p(1e9, 1.001e9) < 1e-6);
+    }
+
+    /// A file may say anything; a probability stays one.
+    #[test]
+    fn p_values_of_what_cannot_be_are_probabilities() {
+        let values = [0.0, 5e-324, 1e-300, 1e-7, 1.0, 1e9, 1e60];
+        let sides = || {
+            let of = |sum| values.map(move |variance| (sum, variance));
+            let sides = values.into_iter().flat_map(of);
+            sides.map(|(sum, variance)| Side {
+                sum: Estimate::exact(sum),
+                variance,
+                unit: 1.0,
+            })
+        };
+        for x in sides() {
+            for y in sides() {
+                let p = p_value(&x, &y);
+                assert!((0.0..=1.0).contains(&p), "{x:?} {y:?}: {p}");
+            }
+        }
     }
 
     /// The example of the method's authors' kind: the largest rank below its bound takes all before

@@ -121,6 +121,10 @@ impl Snapshot {
     /// Within one process, only what was allocated and freed between the two is uncertain. Across
     /// processes the errors of both snapshots count, and sites are matched by build id and offset,
     /// or in another build by what stays of their stacks: [`MatchedBy`].
+    ///
+    /// If `later` is the earlier of two of one process, the changes are those of the way back: all
+    /// that is live changes by as much the other way, with the same certainty, and what was
+    /// allocated and freed between the two is what it was.
     pub fn diff<'s>(&'s self, later: &'s Snapshot) -> Diff<'s> {
         Diff::new(self, later, By::Site, DEFAULT_LIMIT)
     }
@@ -133,7 +137,7 @@ impl<'s> Diff<'s> {
         let mut groups: BTreeMap<String, Group<'s>> = BTreeMap::new();
         let (mut matched, mut live) = (0.0, 0.0);
         for found in matches {
-            let sums = Sums::of(&found, context.same_process);
+            let sums = Sums::of(&found, &context);
             let bytes = sums.before.bytes + sums.after.bytes;
             live += bytes;
             if !found.before.is_empty() && !found.after.is_empty() {
@@ -260,6 +264,8 @@ impl<'s> Diff<'s> {
 /// What holds for all rows.
 pub(super) struct Context {
     same_process: bool,
+    /// Whether the first of two snapshots of one process is the later.
+    back: bool,
     error_bars: bool,
     interval: u64,
 }
@@ -270,6 +276,7 @@ impl Context {
         let largest = |snapshot: &Snapshot| snapshot.info.largest_interval_bytes;
         Context {
             same_process: same_process(earlier, later),
+            back: later.info.watched_seconds < earlier.info.watched_seconds,
             error_bars,
             // An estimate at interval 0 has no error.
             interval: if error_bars {

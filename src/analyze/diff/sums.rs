@@ -6,6 +6,8 @@
 //! both terms of the first, and either cancels. So the variance of the change is at most the
 //! smaller of the two forms' variances, and each site takes the form that has it: a large stable
 //! site the first, one that allocates and frees a lot the second.
+//!
+//! From the later to the earlier snapshot, what was born is missing and what died is there again.
 
 use super::interval::{Side, difference, p_value};
 use super::matching::Match;
@@ -42,7 +44,7 @@ impl Default for Ages {
 }
 
 impl Sums {
-    pub(super) fn of(found: &Match<'_>, same_process: bool) -> Sums {
+    pub(super) fn of(found: &Match<'_>, context: &Context) -> Sums {
         let total = |sites: &[&Site], of: fn(&Site) -> Totals| {
             let mut total = Totals::default();
             sites.iter().for_each(|site| total += of(site));
@@ -60,15 +62,19 @@ impl Sums {
         sums.changed.bytes = sums.after.bytes - sums.before.bytes;
         sums.changed.objects = sums.after.objects - sums.before.objects;
         (sums.more, sums.less) = (sums.after, sums.before);
-        if same_process {
-            sums.born = growth(
-                &before(|site| site.allocated),
-                &after(|site| site.allocated),
-            );
-            sums.died = growth(&before(|site| site.freed), &after(|site| site.freed));
+        if context.same_process {
+            let between = |of| match context.back {
+                false => growth(&before(of), &after(of)),
+                true => growth(&after(of), &before(of)),
+            };
+            sums.born = between(|site| site.allocated);
+            sums.died = between(|site| site.freed);
             let variance = |a: &Totals, b: &Totals| a.bytes_variance + b.bytes_variance;
             if variance(&sums.born, &sums.died) < variance(&sums.more, &sums.less) {
-                (sums.more, sums.less) = (sums.born, sums.died);
+                (sums.more, sums.less) = match context.back {
+                    false => (sums.born, sums.died),
+                    true => (sums.died, sums.born),
+                };
             }
         }
         for site in &found.after {

@@ -249,7 +249,7 @@ impl Sum {
         let speaking = parts.clone().filter(|part| speaks(part));
         let mut sum = Self {
             series: Series::sum(speaking.map(|part| part.series))
-                .unwrap_or_else(|| Series::new(watch.now - watch.started)),
+                .unwrap_or_else(|| Series::new(watch.now.saturating_sub(watch.started))),
             deaths: Deaths::new(),
             live: Vec::new(),
             lifetimes: Vec::new(),

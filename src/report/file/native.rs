@@ -17,6 +17,12 @@ use crate::snapshot::{AGE_BUCKETS, Frame, Info, Location, Module, Origin, Site, 
 /// Most of any sum; what is larger cannot be true, and its square would still be finite.
 const MAX_SUM: f64 = 1e60;
 
+/// Less than any sum that is not 0: honest ones are whole multiples of 2^-20.
+const MIN_SUM: f64 = 1e-7;
+
+/// Most samples of a site: those of all sites can then be counted.
+const MAX_SAMPLES: u64 = 1 << 45;
+
 /// Most of any time, in seconds: what is longer cannot be true, and does not fit into a `Duration`.
 const MAX_SECONDS: f64 = 1e12;
 
@@ -191,6 +197,9 @@ fn site_in(site: schema::Site, locations: &[Location]) -> Result<Site, Error> {
     for totals in [&site.live, &site.allocated, &site.freed] {
         check(totals, site.id)?;
     }
+    if site.samples > MAX_SAMPLES {
+        return Err(cannot_be(site.id, site.samples));
+    }
     Ok(Site {
         id: site.id,
         stack: site.stack.into(),
@@ -213,13 +222,17 @@ fn check(totals: &Totals, site: u64) -> Result<(), Error> {
         bytes_variance,
     } = *totals;
     for value in [objects, bytes, objects_variance, bytes_variance] {
-        if !(0.0..=MAX_SUM).contains(&value) {
-            return Err(format(format_args!(
-                "a counter of site {site:016x} is {value:e}, which cannot be"
-            )));
+        if value != 0.0 && !(MIN_SUM..=MAX_SUM).contains(&value) {
+            return Err(cannot_be(site, format_args!("{value:e}")));
         }
     }
     Ok(())
+}
+
+fn cannot_be(site: u64, value: impl std::fmt::Display) -> Error {
+    format(format_args!(
+        "a counter of site {site:016x} is {value}, which cannot be"
+    ))
 }
 
 fn buckets(counts: &[u32]) -> Result<[u32; AGE_BUCKETS], Error> {

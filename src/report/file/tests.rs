@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::*;
 use crate::analyze::watched_sample as sample;
+use crate::report::By;
 use crate::report::pprof::proto;
 
 fn written(snapshot: &Snapshot) -> Vec<u8> {
@@ -192,6 +193,12 @@ fn what_is_no_snapshot_is_told_in_one_line() {
         ("\"module\":0", "\"module\":99", "module 99"),
         ("\"objects\":", "\"objects\":-", "cannot be"),
         ("\"bytes\":", "\"bytes\":9e99,\"x\":", "cannot be"),
+        ("\"bytes\":", "\"bytes\":1e-9,\"x\":", "cannot be"),
+        (
+            "\"samples\":40",
+            "\"samples\":18446744073709551615",
+            "cannot be",
+        ),
         (
             "\"ages\":[]",
             &format!("\"ages\":[{}1]", "0,".repeat(40)),
@@ -335,11 +342,21 @@ fn use_all(bytes: &[u8]) {
             assert!(!report.to_string().is_empty() && !report.to_json().is_empty());
         }
         assert!(!top.sort(crate::report::Sort::Growth).to_string().is_empty());
+        assert!(!snapshot.top(By::Function).to_json().is_empty());
+        assert!(!snapshot.pprof().to_text().is_empty());
+        let _ = snapshot.folded(crate::report::SampleType::AllocSpace);
+        let mut other = sample();
+        for profile in [snapshot.info.profile_id, 1] {
+            other.info.profile_id = profile;
+            for diff in [snapshot.diff(&other), other.diff(&snapshot)] {
+                assert!(!diff.to_string().is_empty() && !diff.by(By::Crate).to_json().is_empty());
+            }
+        }
         assert!(Snapshot::read(&written(&snapshot)[..]).is_ok());
     }
 }
 
-const EXTREMES: [u64; 12] = [
+const EXTREMES: [u64; 13] = [
     0,
     1,
     2,
@@ -351,8 +368,11 @@ const EXTREMES: [u64; 12] = [
     1 << 31,
     u32::MAX as u64 / 3,
     u32::MAX as u64,
+    1 << 45,
     u64::MAX,
 ];
+
+const EXTREME_SUMS: [f64; 7] = [0.0, 1e-300, 1e-7, 0.5, 1.0, 1e19, 1e60];
 
 fn numbers_in<'v>(value: &'v mut serde_json::Value, found: &mut Vec<&'v mut serde_json::Value>) {
     if value.is_number() {
@@ -396,6 +416,38 @@ proptest! {
         }
         file["info"] = parts["info"].take();
         file["growth"] = parts["growth"].take();
+        use_all(file.to_string().as_bytes());
+    }
+
+    /// Counters that only just may be, and some that may not.
+    #[test]
+    fn extreme_counters_do_no_harm(
+        changes in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0..EXTREME_SUMS.len()),
+            1..12,
+        ),
+        samples in prop::collection::vec(0..EXTREMES.len(), 2),
+    ) {
+        let mut file: serde_json::Value = serde_json::from_str(&json()).unwrap();
+        let sites = file["sites"].as_array_mut().unwrap();
+        for (site, samples) in sites.iter_mut().zip(samples) {
+            site["samples"] = EXTREMES[samples].into();
+        }
+        let sums = |site: &mut serde_json::Value| {
+            serde_json::json!([site["live"].take(), site["allocated"].take(), site["freed"].take()])
+        };
+        let mut all: Vec<_> = sites.iter_mut().map(sums).collect();
+        let mut numbers = Vec::new();
+        all.iter_mut().for_each(|one| numbers_in(one, &mut numbers));
+        for (number, extreme) in changes {
+            let place = number.index(numbers.len());
+            *numbers[place] = EXTREME_SUMS[extreme].into();
+        }
+        for (site, mut sums) in sites.iter_mut().zip(all) {
+            for (index, name) in ["live", "allocated", "freed"].into_iter().enumerate() {
+                site[name] = sums[index].take();
+            }
+        }
         use_all(file.to_string().as_bytes());
     }
 

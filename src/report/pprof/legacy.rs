@@ -19,7 +19,7 @@ fn write(out: &mut String, pprof: &Pprof<'_>) -> fmt::Result {
     let mut total = [0; 4];
     for entry in &entries {
         for (sum, value) in total.iter_mut().zip(entry.values) {
-            *sum += value;
+            *sum = i64::saturating_add(*sum, value);
         }
     }
     let [alloc_objects, alloc_bytes, objects, bytes] = total;
