@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::snapshot::{Frame, Location, Module, Origin, PerProcess, Snapshot, muted};
 use cache::{Cache, Key};
-pub(crate) use names::{base, split_last};
+pub(crate) use names::{MAX_NAME, base, cut, split_last};
 pub(crate) use object::code;
 pub(crate) use origin::origin_of;
 pub(crate) use paths::unversioned;

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use heapwatch::Snapshot;
+use heapwatch::report::By;
 
 const MIB: u64 = 1 << 20;
 const HEAD: &str = r#"{"format":"heapwatch-snapshot","version":1,"#;
@@ -56,6 +57,52 @@ fn refused(what: &str, from: impl Read, words: &str, most: u64) {
     assert!(grown <= most, "{what} took {grown} MiB");
 }
 
+fn varint(mut number: u64, to: &mut Vec<u8>) {
+    while number >= 0x80 {
+        to.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
+}
+
+/// Fields of a protocol buffer's message that are numbers.
+fn numbers(fields: &[(u64, u64)]) -> Vec<u8> {
+    let mut message = Vec::new();
+    for (field, number) in fields {
+        varint(field << 3, &mut message);
+        varint(*number, &mut message);
+    }
+    message
+}
+
+/// A field that is a message or a text.
+fn field(field: u64, content: &[u8], to: &mut Vec<u8>) {
+    varint(field << 3 | 2, to);
+    varint(content.len() as u64, to);
+    to.extend_from_slice(content);
+}
+
+/// A heap profile in which `count` functions, lines, mappings, and locations without lines are all
+/// named by one text.
+fn one_name_for_all(name: &[u8], count: u64) -> Vec<u8> {
+    let mut profile = Vec::new();
+    field(1, &numbers(&[(1, 1), (2, 2)]), &mut profile);
+    field(2, &numbers(&[(1, 1), (2, 4096)]), &mut profile);
+    let mut lines = numbers(&[(1, 1)]);
+    for id in 1..=count {
+        field(3, &numbers(&[(1, id), (5, 3), (6, 3)]), &mut profile);
+        field(5, &numbers(&[(1, id), (2, 3), (4, 3)]), &mut profile);
+        let bare = numbers(&[(1, 1 + id), (2, id), (3, id)]);
+        field(4, &bare, &mut profile);
+        field(4, &numbers(&[(1, id), (2, id)]), &mut lines);
+    }
+    field(4, &lines, &mut profile);
+    for text in [b"", &b"inuse_space"[..], b"bytes", name] {
+        field(6, text, &mut profile);
+    }
+    profile
+}
+
 /// A service or a command line that is handed such a file must not be killed for its memory.
 #[test]
 fn hostile_files_take_no_more_memory_than_stated() {
@@ -78,6 +125,12 @@ fn hostile_files_take_no_more_memory_than_stated() {
     let frame = r#"{"function":"","origin":"std","inlined":true},"#;
     let frames = bomb(&format!("{HEAD}\"frames\":["), frame, 60, "{}]}");
     refused("millions of frames", &frames[..], "1048576", 300);
+    let indices = "0,".repeat(4_095);
+    let location = format!(r#"{{"module":null,"offset":1,"frames":[{indices}0]}},"#);
+    let places = format!(r#"{HEAD}"frames":[{frame}{{}}],"locations":["#);
+    let places = places.replace(",{}", "");
+    let places = bomb(&places, &location, 20, "{}]}");
+    refused("one frame everywhere", &places[..], "4194304", 100);
     let notes = bomb(
         &format!("{HEAD}\"info\":{{\"notes\":["),
         "\"\",",
@@ -96,4 +149,13 @@ fn hostile_files_take_no_more_memory_than_stated() {
         gzip.finish().expect("memory can be written")
     };
     refused("compressed twice", &doubly[..], "", 16);
+
+    let profile = one_name_for_all(&[b'a'; MIB as usize], 1_000);
+    forget_peak();
+    let before = resident("VmRSS:");
+    let snapshot = Snapshot::read(&profile[..]).expect("a profile");
+    let grown = resident("VmHWM:").saturating_sub(before) / MIB;
+    println!("one name of 1 MiB a thousand times over: {grown} MiB");
+    assert!(grown <= 50, "{grown} MiB");
+    assert!(!snapshot.top(By::Function).to_string().is_empty());
 }

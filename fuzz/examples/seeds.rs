@@ -25,10 +25,13 @@ fn main() {
     let fields = json.split_once(HEAD).expect("the format's head").1;
     seed("snapshot_file", "whole", json.as_bytes());
     seed("snapshot_file", "fields", fields.as_bytes());
+    drop(held);
+    let later = heapwatch::snapshot().expect("heapwatch is the global allocator");
+    let later = unpacked(&written(&later));
+    seed("snapshot_file", "two", &[json.as_bytes(), &later].join(&0));
     let profile = snapshot.pprof().encode();
     seed("pprof_profile", "heap", &unpacked(&profile));
     seed("pprof_profile", "heap.gz", &profile);
-    drop(held);
 }
 
 fn written(snapshot: &Snapshot) -> Vec<u8> {

@@ -1,7 +1,6 @@
 //! How parts of a snapshot are written down, and read in bounded memory.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::Serializer;
@@ -39,26 +38,56 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    struct List<T, const MAX: usize>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
-        type Value = Vec<T>;
+    within(deserializer, MAX, usize::MAX, |_| 0)
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "a list of at most {MAX} items")
-        }
+/// A list of at most `max` items, which together have at most `max_inner` of what `inner` counts.
+pub(crate) fn within<'de, D, T>(
+    deserializer: D,
+    max: usize,
+    max_inner: usize,
+    inner: fn(&T) -> usize,
+) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_seq(List {
+        max,
+        max_inner,
+        inner,
+    })
+}
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-            let mut list = Vec::new();
-            while let Some(item) = items.next_element()? {
-                if list.len() == MAX {
+struct List<T> {
+    max: usize,
+    max_inner: usize,
+    inner: fn(&T) -> usize,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {} items", self.max)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+        let (mut list, mut inside) = (Vec::new(), 0);
+        while let Some(item) = items.next_element()? {
+            inside += (self.inner)(&item);
+            for (count, max, whose) in [
+                (list.len() + 1, self.max, "a list has"),
+                (inside, self.max_inner, "the lists in a list have together"),
+            ] {
+                if count > max {
                     return Err(A::Error::custom(format_args!(
-                        "a list has more than the {MAX} items that are allowed"
+                        "{whose} more than the {max} items that are allowed"
                     )));
                 }
-                list.push(item);
             }
-            Ok(list)
+            list.push(item);
         }
+        Ok(list)
     }
-    deserializer.deserialize_seq(List::<T, MAX>(PhantomData))
 }

@@ -19,7 +19,7 @@
 use std::borrow::Cow;
 
 /// Longer names, which nested futures have, are cut.
-const MAX_NAME: usize = 4096;
+pub(crate) const MAX_NAME: usize = 4096;
 
 /// What defaults are spelled like; they say nothing.
 const DEFAULTS: [&str; 4] = [
@@ -53,7 +53,7 @@ pub(super) fn merge(symbol: Option<&str>, dwarf: Option<&str>) -> Option<String>
     } else {
         parent.into()
     };
-    Some(cut(format!("{parent}::{own}")))
+    Some(cut(format!("{parent}::{own}"), MAX_NAME))
 }
 
 /// A readable name from a mangled or `DW_AT_name` one.
@@ -73,7 +73,7 @@ pub(super) fn tidy(raw: &str) -> String {
     let name = name.strip_prefix("__rustc::").unwrap_or(name);
     let name = name.replace("{{", "{").replace("}}", "}");
     let name = without_turbofish(&name);
-    cut(without_defaults(without_self_brackets(name)))
+    cut(without_defaults(without_self_brackets(name)), MAX_NAME)
 }
 
 fn is_v0(symbol: &str) -> bool {
@@ -273,12 +273,13 @@ pub(super) fn closure_path(own: &str, module: &str, caller: &str) -> Option<Stri
     let parent = parents.next()?;
     let inside = parent.strip_prefix(module)?.starts_with("::");
     let unique = inside && parents.all(|other| other == parent);
-    unique.then(|| cut(format!("{parent}::{own}")))
+    unique.then(|| cut(format!("{parent}::{own}"), MAX_NAME))
 }
 
-fn cut(mut name: String) -> String {
-    if name.len() > MAX_NAME {
-        let end = (0..=MAX_NAME).rev().find(|at| name.is_char_boundary(*at));
+/// A name of at most `max` bytes, and a mark of what was cut.
+pub(crate) fn cut(mut name: String, max: usize) -> String {
+    if name.len() > max {
+        let end = (0..=max).rev().find(|at| name.is_char_boundary(*at));
         name.truncate(end.unwrap_or(0));
         name.push('…');
     }

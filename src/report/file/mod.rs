@@ -9,6 +9,7 @@ mod profile;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -110,7 +111,22 @@ impl Snapshot {
     }
 }
 
+/// Frames that the stacks of all sites may have: a report by site lists them.
+const MAX_STACK_FRAMES: usize = 1 << 26;
+
 fn decode(bytes: &[u8]) -> Result<Snapshot, Error> {
+    let snapshot = parse(bytes)?;
+    let stacks = snapshot.sites.iter().flat_map(|site| &site.stack);
+    let frames: usize = stacks.map(|place| snapshot.frames(*place).len()).sum();
+    if frames > MAX_STACK_FRAMES {
+        return Err(format(format_args!(
+            "the stacks have {frames} frames in all, and at most {MAX_STACK_FRAMES} are read"
+        )));
+    }
+    Ok(snapshot)
+}
+
+fn parse(bytes: &[u8]) -> Result<Snapshot, Error> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(format(format_args!(
             "the file has more than the {} MiB that are read",

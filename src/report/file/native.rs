@@ -1,7 +1,7 @@
 //! Our own format.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::{Arc, OnceLock};
 
@@ -10,9 +10,10 @@ use flate2::write::GzEncoder;
 
 use super::growth::{growth_in, growth_out};
 use super::schema::{self, FORMAT, File, Preamble, VERSION};
+use super::texts::Texts;
 use super::{MAX_UNPACKED, format, plain};
 use crate::Error;
-use crate::snapshot::{AGE_BUCKETS, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals};
+use crate::snapshot::{AGE_BUCKETS, Frame, Info, Location, Module, Site, Snapshot, Totals};
 
 /// Most of any sum; what is larger cannot be true, and its square would still be finite.
 const MAX_SUM: f64 = 1e60;
@@ -20,7 +21,7 @@ const MAX_SUM: f64 = 1e60;
 /// Less than any sum that is not 0: honest ones are whole multiples of 2^-20.
 const MIN_SUM: f64 = 1e-7;
 
-/// Most samples of a site: those of all sites can then be counted.
+/// Most samples of a site, or dropped for a reason: those of all can then be counted.
 const MAX_SAMPLES: u64 = 1 << 45;
 
 /// Most of any time, in seconds: what is longer cannot be true, and does not fit into a `Duration`.
@@ -142,7 +143,8 @@ fn one_line(text: &str) -> String {
 
 fn snapshot(mut file: File) -> Result<Snapshot, Error> {
     let mut frames = file.frames;
-    tidy_texts(&mut frames);
+    let mut texts = Texts::default();
+    frames.iter_mut().for_each(|frame| texts.share(frame));
     file.modules.iter_mut().for_each(tidy_module);
     tidy_info(&mut file.info);
     let mut names = Vec::with_capacity(file.locations.len());
@@ -168,6 +170,12 @@ fn snapshot(mut file: File) -> Result<Snapshot, Error> {
         Some(growth) => Some(Box::new(growth_in(growth, sites.len())?)),
         None => None,
     };
+    if let Some(dropped) = (file.info.dropped.iter()).find(|one| one.samples > MAX_SAMPLES) {
+        return Err(format(format_args!(
+            "the snapshot dropped {} samples, which cannot be",
+            dropped.samples
+        )));
+    }
     if !(0.0..=MAX_SECONDS).contains(&file.info.watched_seconds) {
         return Err(format("the snapshot's watched_seconds is out of range"));
     }
@@ -262,33 +270,5 @@ fn tidy_info(info: &mut Info) {
     info.notes.iter_mut().for_each(tidy);
     for dropped in &mut info.dropped {
         tidy(dropped.reason.to_mut());
-    }
-}
-
-/// Makes the frames' texts [`plain`]. Equal ones are written often and kept once.
-fn tidy_texts(frames: &mut [Frame]) {
-    let mut known: HashSet<Arc<str>> = HashSet::new();
-    let mut share = |text: &mut Arc<str>| {
-        if let Cow::Owned(tidied) = plain(text) {
-            *text = tidied.into();
-        }
-        match known.get(text) {
-            Some(same) => *text = same.clone(),
-            None => {
-                known.insert(text.clone());
-            }
-        }
-    };
-    for frame in frames {
-        share(&mut frame.function);
-        frame.file.iter_mut().for_each(&mut share);
-        match &mut frame.origin {
-            Origin::Own { krate } => share(krate),
-            Origin::Dependency { name, version } => {
-                share(name);
-                share(version);
-            }
-            Origin::Std | Origin::Allocator | Origin::Foreign => {}
-        }
     }
 }

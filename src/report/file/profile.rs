@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::texts::Texts;
 use super::{MAX_PROFILE, format, plain};
 use crate::Error;
 use crate::report::pprof::decode::decode;
@@ -11,7 +12,13 @@ use crate::report::pprof::proto::{self, Profile};
 use crate::snapshot::{
     AGE_BUCKETS, Facts, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals,
 };
-use crate::symbols::origin_of;
+use crate::symbols::{MAX_NAME, cut, origin_of};
+
+/// Bytes that are kept of a path's last segment: what Linux allows.
+const MAX_FILE_NAME: usize = 255;
+
+/// Each has texts of its own, and a process has hundreds.
+const MAX_MAPPINGS: usize = 1 << 14;
 
 pub(super) fn read(bytes: &[u8]) -> Result<Snapshot, Error> {
     let profile = decode(bytes, MAX_PROFILE)?;
@@ -66,8 +73,7 @@ fn not_heap(name: &str) -> Error {
     ))
 }
 
-struct Builder<'p> {
-    profile: &'p Profile,
+struct Builder {
     /// Place by id.
     modules: HashMap<u64, u32>,
     locations: HashMap<u64, u32>,
@@ -79,10 +85,9 @@ struct Builder<'p> {
     parts: Vec<u64>,
 }
 
-impl<'p> Builder<'p> {
-    fn new(profile: &'p Profile) -> Result<Self, Error> {
+impl Builder {
+    fn new(profile: &Profile) -> Result<Self, Error> {
         let mut builder = Builder {
-            profile,
             modules: HashMap::new(),
             locations: HashMap::new(),
             sites: HashMap::new(),
@@ -97,11 +102,22 @@ impl<'p> Builder<'p> {
             names: Vec::new(),
             parts: Vec::new(),
         };
-        for mapping in &profile.mapping {
-            builder.module(mapping);
+        if profile.mapping.len() > MAX_MAPPINGS {
+            return Err(format(format_args!(
+                "the profile has more than the {MAX_MAPPINGS} mappings that are read"
+            )));
         }
-        let functions: HashMap<u64, &proto::Function> = (profile.function.iter())
-            .map(|function| (function.id, function))
+        let mut strings = Strings::of(profile);
+        for mapping in &profile.mapping {
+            builder.module(mapping, &mut strings);
+        }
+        let mut texts = Texts::default();
+        let functions: HashMap<u64, Frame> = (profile.function.iter())
+            .map(|function| {
+                let mut frame = frame(function, &mut strings);
+                texts.share(&mut frame);
+                (function.id, frame)
+            })
             .collect();
         for location in &profile.location {
             builder.location(location, &functions)?;
@@ -109,16 +125,12 @@ impl<'p> Builder<'p> {
         Ok(builder)
     }
 
-    fn text(&self, place: i64) -> String {
-        plain(&self.profile.string(place)).into_owned()
-    }
-
-    fn module(&mut self, mapping: &proto::Mapping) {
-        let build_id = self.text(mapping.build_id);
+    fn module(&mut self, mapping: &proto::Mapping, strings: &mut Strings<'_>) {
+        let build_id = strings.text(mapping.build_id).to_string();
         let place = self.snapshot.modules.len() as u32;
         self.modules.insert(mapping.id, place);
         self.snapshot.modules.push(Module {
-            path: self.text(mapping.filename),
+            path: strings.text(mapping.filename).to_string(),
             build_id: (!build_id.is_empty()).then_some(build_id),
             start: mapping.memory_start,
             end: mapping.memory_limit,
@@ -129,7 +141,7 @@ impl<'p> Builder<'p> {
     fn location(
         &mut self,
         location: &proto::Location,
-        functions: &HashMap<u64, &proto::Function>,
+        functions: &HashMap<u64, Frame>,
     ) -> Result<(), Error> {
         let module = self.modules.get(&location.mapping_id).copied();
         let mut frames = Vec::with_capacity(location.line.len().max(1));
@@ -140,7 +152,10 @@ impl<'p> Builder<'p> {
                     line.function_id
                 ))
             })?;
-            frames.push(self.frame(function, line.line));
+            frames.push(Frame {
+                line: u32::try_from(line.line).ok().filter(|line| *line > 0),
+                ..function.clone()
+            });
         }
         // All but the last are inlined into the next.
         let inlined = frames.len().saturating_sub(1);
@@ -169,18 +184,6 @@ impl<'p> Builder<'p> {
         Ok(())
     }
 
-    fn frame(&self, function: &proto::Function, line: i64) -> Frame {
-        let name = self.text(function.name);
-        let file = self.text(function.filename);
-        Frame {
-            origin: origin_of(&name, &file),
-            function: name.into(),
-            file: (!file.is_empty()).then(|| file.into()),
-            line: u32::try_from(line).ok().filter(|line| *line > 0),
-            inlined: false,
-        }
-    }
-
     /// A frame without a name, and what stands for it in site ids.
     fn bare(&self, address: u64, module: Option<u32>) -> (Frame, u64) {
         let module = module.and_then(|module| self.snapshot.modules.get(module as usize));
@@ -193,7 +196,10 @@ impl<'p> Builder<'p> {
         };
         let frame = Frame {
             function: match file.rsplit('/').next() {
-                Some(name) if !name.is_empty() => format!("{name}+{offset:#x}").into(),
+                Some(name) if !name.is_empty() => {
+                    let name = cut(name.to_owned(), MAX_FILE_NAME);
+                    format!("{name}+{offset:#x}").into()
+                }
                 _ => format!("{offset:#x}").into(),
             },
             file: None,
@@ -267,6 +273,39 @@ impl<'p> Builder<'p> {
         }
         self.snapshot.names = OnceLock::from(self.names);
         self.snapshot
+    }
+}
+
+/// The profile's texts, plain and cut, each made once.
+struct Strings<'p> {
+    profile: &'p Profile,
+    known: HashMap<i64, Arc<str>>,
+}
+
+impl<'p> Strings<'p> {
+    fn of(profile: &'p Profile) -> Self {
+        Strings {
+            profile,
+            known: HashMap::new(),
+        }
+    }
+
+    fn text(&mut self, place: i64) -> Arc<str> {
+        let make = || cut(plain(&self.profile.string(place)).into_owned(), MAX_NAME).into();
+        self.known.entry(place).or_insert_with(make).clone()
+    }
+}
+
+/// A frame of this function, without its line.
+fn frame(function: &proto::Function, strings: &mut Strings<'_>) -> Frame {
+    let name = strings.text(function.name);
+    let file = strings.text(function.filename);
+    Frame {
+        origin: origin_of(&name, &file),
+        function: name,
+        file: (!file.is_empty()).then_some(file),
+        line: None,
+        inlined: false,
     }
 }
 

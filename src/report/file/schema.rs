@@ -1,10 +1,10 @@
 //! The file as `serde` sees it. A field that a reader does not know is passed over, so new ones may
 //! be added; what changes the meaning of those that are there is a new version.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::growth::Growth;
-use crate::snapshot::serial::{Hex, bounded};
+use crate::snapshot::serial::{Hex, bounded, within};
 use crate::snapshot::{Frame, Info, Module, Totals};
 
 pub(super) const FORMAT: &str = "heapwatch-snapshot";
@@ -15,6 +15,12 @@ const MAX_SITES: usize = 1 << 18;
 const MAX_LOCATIONS: usize = 1 << 20;
 const MAX_FRAMES: usize = 1 << 20;
 const MAX_DEPTH: usize = 1 << 12;
+
+/// Frames of all locations together: an index of two bytes becomes a [`Frame`].
+const MAX_ALL_FRAMES: usize = 1 << 22;
+
+/// Locations in all stacks together.
+const MAX_ALL_STACKS: usize = 1 << 24;
 
 /// Read first, so that a newer file is named as what it is.
 #[derive(Deserialize)]
@@ -33,12 +39,22 @@ pub(super) struct File {
     /// Each distinct frame once.
     #[serde(deserialize_with = "bounded::<_, _, MAX_FRAMES>")]
     pub(super) frames: Vec<Frame>,
-    #[serde(deserialize_with = "bounded::<_, _, MAX_LOCATIONS>")]
+    #[serde(deserialize_with = "locations")]
     pub(super) locations: Vec<Location>,
-    #[serde(deserialize_with = "bounded::<_, _, MAX_SITES>")]
+    #[serde(deserialize_with = "sites")]
     pub(super) sites: Vec<Site>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) growth: Option<Growth>,
+}
+
+fn locations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Location>, D::Error> {
+    let frames = |location: &Location| location.frames.len();
+    within(from, MAX_LOCATIONS, MAX_ALL_FRAMES, frames)
+}
+
+fn sites<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Site>, D::Error> {
+    let locations = |site: &Site| site.stack.len();
+    within(from, MAX_SITES, MAX_ALL_STACKS, locations)
 }
 
 #[derive(Serialize, Deserialize)]

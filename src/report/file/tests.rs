@@ -218,6 +218,19 @@ fn what_is_no_snapshot_is_told_in_one_line() {
     }
 }
 
+/// A row by site has all frames of its stack: places that name thousands, in stacks of thousands,
+/// would be more than any memory.
+#[test]
+fn stacks_of_more_frames_than_can_be_listed_are_refused() {
+    let mut file: serde_json::Value = serde_json::from_str(&json()).unwrap();
+    file["locations"][0]["frames"] = vec![0; 4_096].into();
+    for site in file["sites"].as_array_mut().unwrap() {
+        site["stack"] = vec![0; 4_096].into();
+    }
+    let text = refused(file.to_string().as_bytes());
+    assert!(text.contains("134217728 frames in all"), "{text}");
+}
+
 /// Fields of later additions do not make a file unreadable.
 #[test]
 fn unknown_fields_are_passed_over() {
