@@ -134,6 +134,10 @@ fn the_figures(addr: SocketAddr, since: f64) {
     };
     assert!(times(&new).iter().all(|at| *at > since));
     assert!(times(&new).len() < times(&all).len());
+    // A restart is told by it: the process id may be the same.
+    let id = heapwatch::snapshot().unwrap().info().profile_id;
+    assert_ne!(id, 0);
+    assert_eq!(all["profile_id"], format!("{id:016x}"));
     for history in [&all, &new] {
         let count = times(history).len();
         for column in ["resident_bytes", "threads", "jemalloc_allocated_bytes"] {

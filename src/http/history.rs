@@ -83,6 +83,7 @@ fn clock() -> Clock {
     let taken = SystemTime::now().duration_since(UNIX_EPOCH);
     Clock {
         pid: std::process::id(),
+        profile_id: evidence::profile_id(),
         taken_seconds: taken.unwrap_or_default().as_millis() as f64 / 1e3,
         watched_seconds: evidence::watched_seconds(),
         tick_seconds: evidence::tick_seconds(),

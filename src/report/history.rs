@@ -6,6 +6,7 @@ use super::json::{FrameBudget, Header, Line};
 use crate::analyze::figures::Figure;
 use crate::analyze::timeline::{Layer, Timeline};
 use crate::analyze::{Estimate, Row};
+use crate::snapshot::serial::Hex;
 use crate::snapshot::series::{Bin, Series};
 use crate::snapshot::{AGE_BUCKETS, Info};
 
@@ -13,6 +14,9 @@ use crate::snapshot::{AGE_BUCKETS, Info};
 #[derive(Debug, Serialize)]
 pub(crate) struct Clock {
     pub(crate) pid: u32,
+    /// Tells processes apart that had the same `pid` one after the other, as in containers.
+    #[serde(serialize_with = "Hex::serialize")]
+    pub(crate) profile_id: u64,
     /// Seconds since 1970.
     pub(crate) taken_seconds: f64,
     /// Since the first allocation of the process: what `at_seconds` counts from, too.
@@ -87,7 +91,7 @@ struct Layers<'l> {
 struct FunctionLayer<'l> {
     function: &'l str,
     location: Option<&'l str>,
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "Hex::serialize")]
     site: u64,
     live_bytes: Vec<u64>,
 }
@@ -228,10 +232,6 @@ fn buckets(counts: &[u32; AGE_BUCKETS]) -> Vec<Bucket> {
     (first..=last).map(bucket).collect()
 }
 
-fn hex<S: serde::Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{id:016x}"))
-}
-
 fn millis(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
 }
@@ -253,6 +253,7 @@ mod tests {
     fn clock() -> Clock {
         Clock {
             pid: 4242,
+            profile_id: 0x1234,
             taken_seconds: 1.7e9,
             watched_seconds: 60.5,
             tick_seconds: 5.0,

@@ -214,6 +214,12 @@ pub(crate) fn watched_seconds() -> f64 {
     take::watched_seconds(clock::now_ns())
 }
 
+/// Names this process's profile, as [`Info::profile_id`](super::Info) does.
+#[cfg(feature = "server")]
+pub(crate) fn profile_id() -> u64 {
+    take::profile_id(clock::now_ns())
+}
+
 /// When a tick began, in seconds since the profile did.
 #[cfg(feature = "server")]
 pub(crate) fn seconds_of_tick(tick: u32) -> f64 {

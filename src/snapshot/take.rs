@@ -248,7 +248,7 @@ fn notes() -> Vec<String> {
 }
 
 /// A number that no other process's profile has.
-fn profile_id(now_ns: u64) -> u64 {
+pub(super) fn profile_id(now_ns: u64) -> u64 {
     static ID: PerProcess<u64> = PerProcess::new();
     let make = || {
         let wall = SystemTime::UNIX_EPOCH

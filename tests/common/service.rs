@@ -46,6 +46,10 @@ impl Service {
         }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// `127.0.0.1:6790`
     pub fn addr(&self) -> &str {
         let (_, rest) = self.url.split_once("://").unwrap();

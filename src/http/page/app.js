@@ -2,7 +2,7 @@
 // while nobody sees it.
 
 import { json, query } from "./api.js";
-import { byId } from "./dom.js";
+import { announce, byId } from "./dom.js";
 import { Diff } from "./diff.js";
 import { clock, duration, exactBytes } from "./format.js";
 import { Graph } from "./graph.js";
@@ -57,7 +57,8 @@ const jobs = {
       table.setVerdicts(growth);
     },
   },
-  table: { every: () => (table.whole ? Infinity : SLOW), run: () => table.refresh() },
+  // All rows are many.
+  table: { every: () => (table.wantsAll ? 6 * SLOW : SLOW), run: () => table.refresh() },
   snapshots: { every: () => 3 * SLOW, run: () => snapshots.refresh() },
   layers: {
     every: () => (graph.needsLayers ? SLOW : Infinity),
@@ -74,9 +75,11 @@ const now = () => performance.now() / 1000;
 
 function restart() {
   byId("status").dataset.note = "restarted";
+  announce("The process restarted.");
   graph.clearSpan();
   diff.close();
-  for (const job of Object.values(jobs)) job.due = 0;
+  table.restart();
+  for (const job of Object.values(jobs)) if (job.due < Infinity) job.due = 0;
 }
 
 function header(clockNow) {
@@ -86,9 +89,13 @@ function header(clockNow) {
   byId("interval-now").textContent = interval > 1 ? exactBytes(interval) : describeInterval(interval);
 }
 
+/// The time changes all the time; aloud is said only what changed otherwise.
 function status(text, bad) {
-  byId("status").textContent = text;
-  byId("status").className = bad ? "bad" : "good";
+  const element = byId("status");
+  if (bad && element.textContent !== text) announce(text);
+  if (!bad && element.className === "bad") announce("The endpoint answers again.");
+  element.textContent = text;
+  element.className = bad ? "bad" : "good";
 }
 
 /// Does what is most overdue.
@@ -107,8 +114,6 @@ async function step() {
     status(error.message, true);
   }
   if (graph.needsLayers && jobs.layers.due === Infinity) jobs.layers.due = 0;
-  // All rows are asked for by hand only; after another grouping they are few again.
-  if (!table.whole && jobs.table.due === Infinity) jobs.table.due = at + SLOW;
 }
 
 let timer;

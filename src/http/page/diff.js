@@ -28,7 +28,8 @@ export class Diff {
 
   /// Compares two moments: names of kept snapshots, `now`, or `@` and seconds of the process.
   async compare(from, to) {
-    Object.assign(this, { from, to, rows: FEW });
+    this.span = { from, to };
+    this.rows = FEW;
     this.panel.hidden = false;
     byId("diff-picture").replaceChildren();
     await this.load();
@@ -40,7 +41,7 @@ export class Diff {
   }
 
   path(format) {
-    return query("heap/diff", { from: this.from, to: this.to, by: byId("diff-by").value, n: this.rows, format });
+    return query("heap/diff", { ...this.span, by: byId("diff-by").value, n: this.rows, format });
   }
 
   async load() {
@@ -67,7 +68,7 @@ export class Diff {
   show(answer) {
     const { from, to, total } = answer;
     const span = to.taken_seconds - from.taken_seconds;
-    byId("diff-title").textContent = `Change from ${moment(this.from, from)} to ${moment(this.to, to)}, ${duration(Math.abs(span))}`;
+    byId("diff-title").textContent = `Change from ${moment(this.span.from, from)} to ${moment(this.span.to, to)}, ${duration(Math.abs(span))}`;
     const significant = answer.rows.filter((row) => row.significant).length;
     const born = total.allocated_bytes ? ` ${bytesError(total.allocated_bytes)} allocated and ${bytesError(total.freed_bytes)} freed in between.` : "";
     const sure = answer.error_bars ? `${plural(significant, "row")} here changed more than sampling alone explains.` : "Of these files no errors are known.";
@@ -108,9 +109,15 @@ export class Diff {
   }
 
   async flame(button) {
+    const { span } = this;
     await busy(button, this.status, async () => {
-      const drawing = await text(this.path("svg"));
-      showFlame(byId("diff-picture"), drawing, "The difference: red grew, blue shrank; the width is what lives after");
+      try {
+        const drawing = await text(this.path("svg"));
+        // Another span may have been chosen meanwhile.
+        if (span === this.span) showFlame(byId("diff-picture"), drawing, "The difference: red grew, blue shrank; the width is what lives after");
+      } catch (error) {
+        if (span === this.span) throw error;
+      }
     });
   }
 }

@@ -23,6 +23,20 @@ function fill(element, properties, children) {
   return element;
 }
 
+/// Makes these the children of an element. What is there already is not moved unless their order
+/// changed, so that it keeps the focus and its place of scrolling.
+export function setChildren(parent, children) {
+  const focused = document.activeElement;
+  const kept = new Set(children);
+  for (const child of [...parent.childNodes]) if (!kept.has(child)) child.remove();
+  let next = parent.firstChild;
+  for (const child of children) {
+    if (child === next) next = next.nextSibling;
+    else parent.insertBefore(child, next);
+  }
+  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true });
+}
+
 /// Says something to screen readers, and to nobody else.
 export function announce(text) {
   byId("announcer").textContent = text;

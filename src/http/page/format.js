@@ -113,14 +113,17 @@ export function clock(seconds, short = false) {
   return date.toDateString() === new Date().toDateString() ? time : `${DAY.format(date)} ${time}`;
 }
 
-/// `64k`, `512 KiB`, `1 MiB`, `off` → bytes; undefined if it is none of them.
+/// `64k`, `512 KiB`, `1.5 MiB`, `off` → bytes; undefined if it is none of them. A fraction of a byte
+/// is none: rounded, it would mean that every allocation is counted, or none.
 export function parseBytes(text) {
   const words = { off: 0, all: 1 };
   const clean = text.trim().toLowerCase();
   if (clean in words) return words[clean];
   const found = /^(\d+(?:\.\d+)?)\s*(?:([kmg])i?b?|b|bytes)?$/.exec(clean);
   if (!found) return undefined;
-  return Math.round(Number(found[1]) * { k: 1024, m: 1048576, g: 1073741824 }[found[2]] || Number(found[1]));
+  const bytes = Number(found[1]) * ({ k: 1024, m: 1048576, g: 1073741824 }[found[2]] ?? 1);
+  const whole = Number.isInteger(bytes) || (found[2] && bytes >= 1024);
+  return whole ? Math.round(bytes) : undefined;
 }
 
 export const plural = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;

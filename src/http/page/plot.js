@@ -2,7 +2,7 @@
 
 import { clock } from "./format.js";
 
-export const MARGIN = { left: 64, right: 12, top: 10, bottom: 24 };
+const MARGIN = { left: 64, right: 12, top: 10, bottom: 24 };
 
 /// Steps that people count in: powers of two of bytes, or 1, 2, 5 of anything else.
 function steps(top, isBytes, wanted) {

@@ -1,7 +1,7 @@
 // Snapshots to take, keep and compare; files to fetch; the interval.
 
 import { blob, json, post, query, remove, text } from "./api.js";
-import { busy, byId, el, save } from "./dom.js";
+import { busy, byId, el, save, setChildren } from "./dom.js";
 import { bytesError, clock, exactBytes, parseBytes } from "./format.js";
 import { showFlame } from "./flame.js";
 
@@ -10,6 +10,7 @@ export class Snapshots {
   constructor(compare) {
     this.status = byId("snapshot-status");
     this.compare = compare;
+    this.rows = new Map();
     byId("take").addEventListener("submit", (event) => this.take(event));
     byId("compare").addEventListener("submit", (event) => this.compareChosen(event));
     byId("interval-form").addEventListener("submit", (event) => this.setInterval(event));
@@ -22,7 +23,14 @@ export class Snapshots {
 
   async refresh() {
     const { snapshots } = await json("heap/snapshots");
-    byId("kept").replaceChildren(...snapshots.map((one) => this.row(one)));
+    // A row that is there already stays, with the focus in it.
+    const before = this.rows;
+    this.rows = new Map();
+    for (const one of snapshots) {
+      const key = JSON.stringify(one);
+      this.rows.set(key, before.get(key) ?? this.row(one));
+    }
+    setChildren(byId("kept"), [...this.rows.values()]);
     byId("kept-none").hidden = snapshots.length > 0;
     const names = snapshots.map((one) => one.name);
     choices(byId("compare-from"), names, names.at(-1));
@@ -70,11 +78,10 @@ export class Snapshots {
     const status = byId("interval-status");
     const bytes = parseBytes(byId("interval-value").value);
     busy(byId("interval-button"), status, async () => {
-      if (bytes === undefined) throw new Error("An interval is a number of bytes such as 64 KiB, 1 for every allocation, or off.");
+      if (bytes === undefined) throw new Error("An interval is a whole number of bytes, or of KiB or MiB such as 64 KiB or 1.5 MiB; 1 counts every allocation, and off none.");
       await post(query("heap/interval", { bytes }));
       byId("interval-value").value = "";
       status.textContent = `From now on ${describeInterval(bytes)}.`;
-      this.onInterval?.(bytes);
     });
   }
 
@@ -94,6 +101,7 @@ export class Snapshots {
 }
 
 function choices(select, names, chosen) {
+  if ([...select.options].map((option) => option.value).join("\n") === names.join("\n")) return;
   const value = names.includes(select.value) ? select.value : chosen;
   select.replaceChildren(...names.map((name) => el("option", {}, name)));
   if (value !== undefined) select.value = value;

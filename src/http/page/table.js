@@ -1,7 +1,7 @@
 // Who holds memory: a table that can be grouped, ordered and searched, whose rows open.
 
 import { json, query } from "./api.js";
-import { byId, el } from "./dom.js";
+import { announce, byId, el, setChildren } from "./dom.js";
 import { bytesError, clock, count, plural, rate } from "./format.js";
 import { showSite } from "./site.js";
 
@@ -38,6 +38,9 @@ export class Table {
     this.page = 0;
     this.open = undefined;
     this.verdicts = new Map();
+    /// Whether all rows are here, and whether all are wanted.
+    this.whole = false;
+    this.wantsAll = false;
     byId("by").addEventListener("change", () => this.regroup());
     byId("search").addEventListener("input", () => this.search());
     byId("more-rows").addEventListener("click", () => this.loadAll());
@@ -53,19 +56,39 @@ export class Table {
     return byId("by").value;
   }
 
-  /// Whether there are rows that were not asked for. What holds nothing is never among the rows.
+  /// Whether there are rows that are not here. What holds nothing is never among the rows.
   get more() {
     return this.answer?.hidden_rows > 0 && !this.whole && this.rows.length >= FEW;
   }
 
-  /// Asks for the rows again: as many as were there before.
-  async refresh() {
-    const { by, whole } = this;
+  /// Asks for the rows again, once however often it is called. What is asked for later, with another
+  /// grouping or for more rows, takes the place of what is still on its way.
+  refresh() {
+    const { wantsAll } = this;
     const sort = ORDERS[this.order].server ?? "live";
-    const answer = await json(query("heap/top", { by, sort, n: whole ? ALL : FEW, frames: 0, format: "json" }));
-    // Another grouping may have been chosen meanwhile.
-    if (by !== this.by) return;
-    this.show(answer);
+    const path = query("heap/top", { by: this.by, sort, n: wantsAll ? ALL : FEW, frames: 0, format: "json" });
+    if (this.asked?.path !== path) {
+      const asked = { path };
+      this.asked = asked;
+      asked.answer = this.ask(asked, wantsAll).finally(() => {
+        if (this.asked === asked) this.asked = undefined;
+      });
+    }
+    return this.asked.answer;
+  }
+
+  async ask(asked, all) {
+    try {
+      const answer = await json(asked.path);
+      if (this.asked !== asked) return;
+      this.whole = all;
+      this.trouble = undefined;
+      this.show(answer);
+    } catch (error) {
+      if (this.asked !== asked) return;
+      this.wantsAll = this.whole;
+      throw error;
+    }
   }
 
   show(answer) {
@@ -86,21 +109,36 @@ export class Table {
   async regroup() {
     this.page = 0;
     this.open = undefined;
-    this.whole = false;
+    this.wantsAll = false;
     await this.attempt(() => this.refresh());
     if (byId("search").value) await this.search();
   }
 
+  /// Another process: nothing of the one before is of use.
+  restart() {
+    Object.assign(this, { answer: undefined, rows: [], open: undefined, wantsAll: false, verdicts: new Map(), asked: undefined });
+    byId("rows").replaceChildren();
+    byId("table-status").textContent = "Asking…";
+  }
+
   async loadAll() {
-    this.whole = true;
+    this.wantsAll = true;
+    byId("more-rows").disabled = true;
     await this.attempt(() => this.refresh());
+    byId("more-rows").disabled = false;
   }
 
   /// Looks through all rows, which are asked for if they are not here.
   async search() {
     this.page = 0;
-    if (byId("search").value && this.more) await this.loadAll();
     this.render();
+    const searched = byId("search").value;
+    if (searched && this.more) await this.loadAll();
+    if (!searched && this.wantsAll) {
+      this.wantsAll = false;
+      await this.attempt(() => this.refresh());
+    }
+    announce(byId("table-status").textContent);
   }
 
   async sort(order) {
@@ -127,13 +165,13 @@ export class Table {
   }
 
   async attempt(work) {
-    const status = byId("table-status");
-    status.classList.remove("wrong");
+    this.trouble = undefined;
     try {
       await work();
     } catch (error) {
-      status.textContent = error.message;
-      status.classList.add("wrong");
+      this.trouble = error.message;
+      announce(error.message);
+      this.render();
     }
   }
 
@@ -141,11 +179,11 @@ export class Table {
   async reveal(id) {
     byId("by").value = "site";
     byId("search").value = "";
-    Object.assign(this, { order: "live", up: false, open: id });
+    Object.assign(this, { order: "live", up: false, open: id, wantsAll: false });
     this.headers();
     await this.attempt(() => this.refresh());
     const found = () => this.found().findIndex((row) => row.id === id);
-    if (found() < 0) await this.loadAll();
+    if (found() < 0 && this.more) await this.loadAll();
     this.page = Math.max(0, Math.floor(found() / PAGE));
     this.render();
     byId("rows").querySelector("[aria-expanded=true]")?.focus();
@@ -181,19 +219,17 @@ export class Table {
       const detail = opened?.dataset.of === this.open ? opened : this.detail(row);
       return [line, detail];
     });
-    byId("rows").replaceChildren(...lines);
-    if (focused) byId("rows").querySelector(`[data-key="${CSS.escape(focused)}"] button`)?.focus();
+    setChildren(byId("rows"), lines);
+    if (focused) byId("rows").querySelector(`[data-key="${CSS.escape(focused)}"] button`)?.focus({ preventScroll: true });
     this.footer(found, pages);
   }
 
   footer(found, pages) {
     const hidden = this.answer.hidden_rows;
-    const group = { site: "call site" }[this.by] ?? this.by;
-    const searched = byId("search").value;
-    const what = searched ? `${found.length} ${found.length === 1 ? "match" : "matches"} among ${plural(this.rows.length, group)}` : plural(this.rows.length + hidden, group);
-    const rest = hidden.toLocaleString("en");
-    const beyond = hidden > 0 && !this.more ? (this.rows.length < ALL ? `, of which ${rest} hold nothing` : `, without ${rest} that hold least`) : "";
-    byId("table-status").textContent = `${what}${beyond}, as of ${clock(this.answer.taken_seconds)}`;
+    const group = { site: "call site" }[this.answer.by] ?? this.answer.by;
+    const status = byId("table-status");
+    status.textContent = this.trouble ?? `${this.what(found.length, hidden, group)}, as of ${clock(this.answer.taken_seconds)}`;
+    status.classList.toggle("wrong", this.trouble !== undefined);
     byId("more-rows").hidden = !this.more;
     byId("more-rows").textContent = `load the other ${hidden.toLocaleString("en")}`;
     byId("page-number").textContent = `${this.page + 1} of ${pages}`;
@@ -203,6 +239,17 @@ export class Table {
     const unseen = this.answer.unseen_bytes;
     byId("unseen").textContent = unseen ? `A call site that is not listed holds less than ${bytesError({ estimate: unseen, low: unseen, high: unseen })}, with 95 % confidence. ` : "";
     byId("notes").textContent = this.answer.notes.join(" ");
+  }
+
+  /// How many rows there are, are found among how many, and are not here, and why.
+  what(found, hidden, group) {
+    const total = plural(this.rows.length + hidden, group);
+    const matches = `${found} ${found === 1 ? "match" : "matches"} among`;
+    const searched = byId("search").value;
+    if (this.more) return searched ? `${matches} the first ${this.rows.length} of ${total}` : total;
+    const rest = hidden.toLocaleString("en");
+    const beyond = this.rows.length < ALL ? `, of which ${rest} hold nothing` : `, without ${rest} that hold least`;
+    return (searched ? `${matches} ${plural(this.rows.length, group)}` : total) + (hidden > 0 ? beyond : "");
   }
 
   key(row) {

@@ -1,10 +1,12 @@
 // The first thing seen: what the verdicts come to, in a sentence, with its evidence one click away.
 
-import { byId, el } from "./dom.js";
+import { announce, byId, el, setChildren } from "./dom.js";
 import { bytesError, countError, duration, exactBytes, plural, rate, roughly } from "./format.js";
 import { frames } from "./site.js";
 
-const WORDS = { leaking: "leaking", growing: "growing" };
+/// What was last said aloud, and what each part of the evidence was made of.
+let said;
+const sources = new WeakMap();
 
 /// Shows an answer of /heap/growth; `open(id)` shows a site.
 export function showGrowth(growth, open) {
@@ -15,14 +17,13 @@ export function showGrowth(growth, open) {
   byId("verdict").className = level;
   set(byId("sentence"), headline);
   set(byId("outlook"), detail);
-  const evidence = byId("evidence");
-  evidence.hidden = alarms.length === 0;
-  // Someone may be reading it: it is made anew only when it says something else.
-  const key = JSON.stringify(alarms);
-  if (evidence.dataset.key === key) return;
-  evidence.dataset.key = key;
-  const opened = new Set([...byId("alarms").querySelectorAll("details[open]")].map((one) => one.dataset.site));
-  byId("alarms").replaceChildren(...alarms.map((one) => alarm(one, open, opened.has(one.site))));
+  byId("evidence").hidden = alarms.length === 0;
+  const shown = new Map([...byId("alarms").children].map((one) => [one.dataset.site, one]));
+  setChildren(byId("alarms"), alarms.map((one) => alarm(one, open, shown.get(one.site))));
+  // Rates and times change all the time; that is no news.
+  const state = alarms.length ? alarms.map((one) => one.site + one.verdict).sort().join(" ") : headline.split(":")[0];
+  if (state !== said) announce(headline);
+  said = state;
 }
 
 function set(element, text) {
@@ -37,7 +38,7 @@ function alarming(growth, leaking, growing) {
     const subject = parts.length ? `${all.length} more ${verb}` : `${plural(all.length, "call site")} ${verb}`;
     const names = all.slice(0, 2).map((one) => `${name(one)}, ${rate(one.rate_bytes_per_second)}`);
     const more = all.length > 2 ? `; and ${all.length - 2} more` : "";
-    parts.push(`${subject} ${WORDS[word]}: ${names.join("; ")}${more}`);
+    parts.push(`${subject} ${word}: ${names.join("; ")}${more}`);
   }
   return [`${parts.join(". ")}.`, [room(growth.memory), watched(growth)].filter(Boolean).join(" ")];
 }
@@ -86,27 +87,37 @@ function calm(growth) {
   ];
 }
 
-function alarm(growth, open, isOpen) {
+/// Someone may be reading it: only what says something else than in `old` is made anew.
+function alarm(growth, open, old) {
+  const source = JSON.stringify(growth);
+  if (sources.get(old) === source) return old;
+  const item = old ?? el("li", { "data-site": growth.site });
+  item.className = growth.verdict;
+  sources.set(item, source);
   const place = growth.location ? ` (${growth.location})` : "";
   const own = growth.own_function && el("p", { class: "own" }, "in ", el("code", {}, growth.own_function), growth.own_location ? ` (${growth.own_location})` : "");
   const what = growth.task ? `Tasks of ${growth.task}. ` : growth.type ? `Of type ${growth.type}. ` : "";
   const stacks = growth.sites > 1 ? ` At ${growth.sites} stacks together.` : "";
-  return el(
-    "li",
-    { class: growth.verdict },
+  const parts = [
     el("p", { class: "head" }, el("span", { class: `chip ${growth.verdict}` }, growth.verdict), " ", el("code", {}, growth.function), place),
     own,
     el("p", { class: "numbers" }, `${rate(growth.rate_bytes_per_second)}, ${bytesError(growth.live_bytes)} live in ${countError(growth.live_objects)} objects, watched for ${duration(growth.watched_seconds)}.`),
     el("p", {}, `${what}${upper(growth.evidence)}.${stacks}`),
     growth.caution && el("p", { class: "caution" }, `${upper(growth.caution)}.`),
-    el(
-      "details",
-      { "data-site": growth.site, open: isOpen },
-      el("summary", {}, growth.sites > 1 ? "The stack that they have in common" : "The stack"),
-      frames(growth.frames),
-    ),
-    el("button", { type: "button", onclick: () => open(growth.site) }, "Show the call site"),
-  );
+    stack(growth, item.querySelector(":scope > details")),
+    item.querySelector(":scope > button") ?? el("button", { type: "button", onclick: () => open(growth.site) }, "Show the call site"),
+  ];
+  setChildren(item, parts.filter(Boolean));
+  return item;
+}
+
+function stack(growth, old) {
+  const title = growth.sites > 1 ? "The stack that they have in common" : "The stack";
+  const source = title + JSON.stringify(growth.frames);
+  if (sources.get(old) === source) return old;
+  const made = el("details", { open: old?.open }, el("summary", {}, title), frames(growth.frames));
+  sources.set(made, source);
+  return made;
 }
 
 const upper = (text) => text.charAt(0).toUpperCase() + text.slice(1);
