@@ -1,5 +1,6 @@
 //! The muted background thread: every tick it notes what each site holds.
 
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,14 +47,20 @@ pub fn watch() -> Result<(), Error> {
         let mut running = lock(running);
         if !*running {
             history::begin();
-            std::thread::Builder::new().spawn(|| {
+            let started = std::thread::Builder::new().spawn(|| {
                 process::name_thread(c"heapwatch-watch");
                 run();
-            })?;
+            });
+            started.map_err(no_thread)?;
             *running = true;
         }
         Ok(())
     })
+}
+
+fn no_thread(error: io::Error) -> io::Error {
+    let text = format!("no thread could be started to watch growth: {error}");
+    io::Error::new(error.kind(), text)
 }
 
 /// Whether [`watch`] was called in this process.

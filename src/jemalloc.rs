@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tikv_jemalloc_ctl::{Access, AsName, Result, epoch, stats};
 
-/// jemalloc's own totals, in bytes; each contains the ones before it, except `metadata` and
-/// `retained`.
+/// jemalloc's own totals, in bytes. `allocated` is part of `active`, and that of `resident` and of
+/// `mapped`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Jemalloc {
     /// In blocks that the application holds, at their size class.

@@ -50,8 +50,8 @@
 //! # What it does not see
 //!
 //! Memory that does not come from the program's global allocator: `malloc` of C libraries, `mmap`,
-//! stacks of threads. Nor, mostly, call sites that hold less than three intervals: every report says
-//! how much may be unseen.
+//! stacks of threads. It may miss call sites that hold less than three intervals: every report says how
+//! much may be unseen.
 //!
 //! # Features
 //!

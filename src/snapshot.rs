@@ -67,8 +67,12 @@ pub struct Info {
     pub watched_seconds: f64,
     /// Mean bytes between two samples at this moment: 0 is off, 1 is every allocation.
     pub interval_bytes: u64,
-    /// The largest interval that was in force at any time; what is unseen is below three times it.
+    /// The largest interval that was in force at any time; what is unseen is below three times it,
+    /// unless sampling was off.
     pub largest_interval_bytes: u64,
+    /// Whether sampling was off for a while: what was allocated then is in no number.
+    #[serde(default)]
+    pub was_off: bool,
     /// Samples taken since the start.
     pub samples: u64,
     /// Samples that could not be kept, by reason; empty when nothing was lost.

@@ -96,7 +96,7 @@ fn used_up() {
         "some of the 250 MB are in the region, and no more than it holds: {counts:?}"
     );
     assert!(
-        notes().contains("address space for sampled blocks is used up"),
+        notes().contains("no memory or address space for sampled blocks"),
         "{}",
         notes()
     );

@@ -254,3 +254,16 @@ fn blocks_outlive_changes_of_interval() {
         assert_eq!((counts.live_objects, counts.live_bytes), (0.0, 0.0));
     }
 }
+
+/// What was allocated while sampling was off is in no number, so none may be called exact afterwards.
+#[test]
+fn nothing_is_exact_once_sampling_was_off() {
+    let _turn = my_turn();
+    heapwatch::set_interval(UNSAMPLED).unwrap();
+    heapwatch::set_interval(SAMPLED).unwrap();
+    let snapshot = heapwatch::snapshot().unwrap();
+    assert!(snapshot.info().was_off);
+    let table = snapshot.top(heapwatch::report::By::Site).to_string();
+    assert!(table.contains("sampling was off for a while"), "{table}");
+    assert!(!table.contains("exact"), "{table}");
+}

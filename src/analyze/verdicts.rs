@@ -324,6 +324,7 @@ impl<'a> Known<'a> {
             site: SiteEvidence {
                 series: self.series,
                 deaths: self.watch.deaths.as_deref(),
+                deaths_since: self.watch.deaths_since,
                 live: &self.watch.live,
                 lifetimes: Lifetimes {
                     counts: &self.lifetimes,

@@ -24,6 +24,7 @@ pub(crate) fn snapshot(live_bytes: &[f64]) -> Snapshot {
             watched_seconds: 60.0,
             interval_bytes: 524_288,
             largest_interval_bytes: 524_288,
+            was_off: false,
             samples: 1_000,
             dropped: vec![Dropped {
                 reason: "live_table_full".into(),

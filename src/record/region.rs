@@ -455,6 +455,7 @@ unsafe extern "C" fn extent_alloc(
         )
     } != 0
     {
+        give_back(start, size);
         return ptr::null_mut();
     }
     // SAFETY: jemalloc passes valid pointers to its two answers.
@@ -482,6 +483,14 @@ fn bump(size: usize, alignment: usize) -> Option<usize> {
             Err(now) => used = now,
         }
     }
+}
+
+/// Undoes the last bump, so that refusals of memory do not use the region up. If others have bumped
+/// since, the range is lost.
+fn give_back(start: usize, size: usize) {
+    // Relaxed, as in `bump`: nobody has the range.
+    let start = start - BASE.load(Ordering::Relaxed);
+    let _ = USED.compare_exchange(start + size, start, Ordering::Relaxed, Ordering::Relaxed);
 }
 
 /// Refuses, so that jemalloc keeps the range and uses it again.

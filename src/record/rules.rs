@@ -228,7 +228,7 @@ impl Rules {
         bucket.rotate_right(1);
         let [first, ..] = bucket;
         let evicted = std::mem::replace(first, entry);
-        self.evictions += u32::from(evicted.0 != 0);
+        self.evictions = self.evictions.saturating_add(u32::from(evicted.0 != 0));
     }
 
     /// Doubles the table if it is too small; it stays as it is if there is no memory. Allocates

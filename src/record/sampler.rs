@@ -102,6 +102,10 @@ impl Countdown {
             self.left += beyond;
         }
         if self.left >= 0 {
+            // The block itself was judged at one interval; what follows need not be.
+            if current != interval {
+                *self = Countdown::draw(current, rng);
+            }
             return None;
         }
         *self = Countdown::draw(current, rng);
@@ -236,6 +240,26 @@ mod tests {
             sizes.iter().sum::<usize>() as f64
         );
         assert_eq!(sampled_bytes(1, |_| 0, &sizes), 0.0);
+    }
+
+    /// A thread that kept its interval until it is sampled would be deaf to a new one for as many bytes
+    /// as the old one has, a GiB and more.
+    #[test]
+    fn a_changed_interval_is_taken_over_at_the_end_of_a_piece() {
+        let (old, new) = (1 << 30, 65_536);
+        for seed in 0..1000 {
+            let mut rng = Rng(seed);
+            let mut countdown = Countdown::draw(old, &mut rng);
+            let mut allocated = 0;
+            while countdown.interval == old {
+                countdown.left -= 1024;
+                allocated += 1024;
+                if countdown.left < 0 {
+                    countdown.expire(new, &mut rng);
+                }
+            }
+            assert!(allocated <= MAX_PIECE_BYTES + 1024, "{allocated}");
+        }
     }
 
     /// A countdown longer than a piece would make a thread deaf to a changed interval.

@@ -12,6 +12,7 @@ use crate::config::{
 // rightly at the old interval.
 static INTERVAL: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
 static LARGEST: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
+static WAS_OFF: AtomicBool = AtomicBool::new(false);
 static ENVIRONMENT_IS_BAD: AtomicBool = AtomicBool::new(false);
 static TICK_NS: AtomicU64 = AtomicU64::new(DEFAULT_TICK_NS);
 static TICK_IS_BAD: AtomicBool = AtomicBool::new(false);
@@ -32,6 +33,7 @@ pub(crate) fn read_environment() {
                 INTERVAL.store(interval, Ordering::Relaxed);
                 // Nothing was sampled at the default yet.
                 LARGEST.store(interval, Ordering::Relaxed);
+                WAS_OFF.store(interval == 0, Ordering::Relaxed);
             }
             None => ENVIRONMENT_IS_BAD.store(true, Ordering::Relaxed),
         }
@@ -88,6 +90,11 @@ pub(crate) fn largest_interval() -> u32 {
     LARGEST.load(Ordering::Relaxed)
 }
 
+/// Whether sampling was off for a while.
+pub(crate) fn was_off() -> bool {
+    WAS_OFF.load(Ordering::Relaxed)
+}
+
 /// How often the bound on live samples doubled the interval.
 pub(crate) fn doublings() -> u64 {
     DOUBLINGS.load(Ordering::Relaxed)
@@ -96,6 +103,7 @@ pub(crate) fn doublings() -> u64 {
 pub(crate) fn set_interval(interval: u32) {
     INTERVAL.store(interval, Ordering::Relaxed);
     LARGEST.fetch_max(interval, Ordering::Relaxed);
+    WAS_OFF.fetch_or(interval == 0, Ordering::Relaxed);
     DOUBLE_AT.store(FIRST_DOUBLING, Ordering::Relaxed);
 }
 
@@ -106,15 +114,22 @@ pub(crate) fn slow_down_when_full(live_samples: usize) {
     if live_samples < limit {
         return;
     }
-    let next = limit + (MAX_LIVE_SAMPLES - limit).div_ceil(8).max(1);
+    // Past all that is used up: where the table's parts changed, that is more than one threshold.
+    let used = limit.max(live_samples);
+    let next = used + MAX_LIVE_SAMPLES.saturating_sub(used).div_ceil(8).max(1);
     // Only one thread per threshold.
     if DOUBLE_AT
         .compare_exchange(limit, next, Ordering::Relaxed, Ordering::Relaxed)
         .is_ok()
     {
-        let doubled = interval().saturating_mul(2);
-        INTERVAL.store(doubled, Ordering::Relaxed);
-        LARGEST.fetch_max(doubled, Ordering::Relaxed);
-        DOUBLINGS.fetch_add(1, Ordering::Relaxed);
+        let interval = interval();
+        let doubled = interval.saturating_mul(2);
+        // An interval that the owner sets at this moment stands.
+        let replaced =
+            INTERVAL.compare_exchange(interval, doubled, Ordering::Relaxed, Ordering::Relaxed);
+        if replaced.is_ok() {
+            LARGEST.fetch_max(doubled, Ordering::Relaxed);
+            DOUBLINGS.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Site {
     pub(crate) lifetimes: [u32; AGE_BUCKETS],
     /// Place of its deaths in its shard, from the first one on.
     deaths: Option<u32>,
+    /// The tick from which on no death is missing among them.
+    deaths_since: u32,
 }
 
 impl Site {
@@ -79,6 +81,7 @@ impl Site {
             freed: Sum::NOTHING,
             lifetimes: [0; AGE_BUCKETS],
             deaths: None,
+            deaths_since: 0,
         }
     }
 }
@@ -172,19 +175,25 @@ pub(crate) fn freed(sample: &LiveSample, now_ns: u64) {
     }
 }
 
-/// A copy of a site's deaths by birth and age, in ticks; `None` before the first.
-pub(crate) fn deaths(id: SiteId) -> Option<Deaths> {
+/// A copy of a site's deaths by birth and age, in ticks, `None` before the first; and the tick from
+/// which on none is missing among them.
+pub(crate) fn deaths(id: SiteId) -> Option<(Option<Deaths>, u32)> {
     let shard = lock(SITES.get()?.shard(id)?);
-    let place = shard.sites.get(id.place())?.deaths?;
-    shard.deaths.get(place as usize).cloned()
+    let site = shard.sites.get(id.place())?;
+    let table = site
+        .deaths
+        .and_then(|place| shard.deaths.get(place as usize).cloned());
+    Some((table, site.deaths_since))
 }
 
-/// Forgets all deaths: they were counted in ticks of another length.
-pub(crate) fn forget_deaths() {
+/// Forgets all deaths: they were counted in ticks of another length. `now` is in ticks of the new one.
+pub(crate) fn forget_deaths(now: u32) {
     let Some(sites) = SITES.get() else { return };
     for shard in &sites.shards {
-        for deaths in &mut lock(shard).deaths {
-            *deaths = Deaths::new();
+        let mut shard = lock(shard);
+        shard.deaths.fill_with(Deaths::new);
+        for site in &mut shard.sites {
+            site.deaths_since = now;
         }
     }
 }
@@ -278,6 +287,8 @@ impl Sites {
         let table = site.deaths.and_then(|place| deaths.get_mut(place as usize));
         if let Some(table) = table {
             table.record(settings::tick_of(birth_ns), settings::tick_of(now_ns));
+        } else if site.samples >= MIN_SAMPLES_FOR_DEATHS {
+            site.deaths_since = settings::tick_of(now_ns).saturating_add(1);
         }
         self.bytes
             .fetch_add(shard.bytes() - before, Ordering::Relaxed);

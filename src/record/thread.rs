@@ -59,8 +59,8 @@ thread_local! {
 
 /// Counts `size` bytes off this thread's countdown; true while it is not due.
 ///
-/// Everything that a fast path pays is here. It cannot overflow: `left` is never below
-/// `-isize::MAX` when it gets here, because the slow path always raises it to zero or more.
+/// Everything that a fast path pays is here. It does not overflow: `left` is never below -1 when it
+/// gets here, because the slow path raises it to that at least.
 #[inline(always)]
 pub(crate) fn count_down(size: usize) -> bool {
     THREAD.with(|thread| {

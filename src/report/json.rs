@@ -81,6 +81,7 @@ impl<'a> Header<'a> {
             interval_bytes: info.interval_bytes,
             error_bars: info.error_bars,
             unseen_bytes: match info.largest_interval_bytes {
+                _ if info.was_off => None,
                 0 => None,
                 1 => Some(0),
                 interval => Some(interval.saturating_mul(3)),

@@ -135,6 +135,9 @@ pub(super) fn unseen(info: &Info) -> String {
     }
     match info.largest_interval_bytes {
         0 => "nothing was sampled, so nothing is known".to_owned(),
+        _ if info.was_off => {
+            "sampling was off for a while: what was allocated then is in no number".to_owned()
+        }
         1 => "all numbers are exact".to_owned(),
         interval => format!(
             "intervals are 95 %; a call site that no sample met holds less than {}",
@@ -428,10 +431,24 @@ mod tests {
         assert!(with(1, 1).contains("every allocation counted"));
         assert!(with(1, 1).contains("all numbers are exact"));
         assert!(with(0, 0).contains("nothing was sampled"));
-        let off = with(0, 65_536);
-        assert!(
-            off.contains("sampling is off") && off.contains("less than 192 KiB"),
-            "{off}"
-        );
+        assert!(with(65_536, 65_536).contains("less than 192 KiB"));
+    }
+
+    /// Nothing is exact, and nothing bounded, if it was allocated while nobody looked.
+    #[test]
+    fn header_says_that_sampling_was_off() {
+        for interval in [0, 1, 65_536] {
+            let builder = Builder::new().info(|info| {
+                info.interval_bytes = interval;
+                info.largest_interval_bytes = interval.max(1);
+                info.was_off = true;
+            });
+            let table = builder.build().top(By::Site).to_string();
+            assert!(table.contains("in no number"), "{table}");
+            assert!(
+                !table.contains("exact") && !table.contains("less than"),
+                "{table}"
+            );
+        }
     }
 }

@@ -151,13 +151,16 @@ pub(crate) fn back_to(
 pub(super) fn watched(ids: &[SiteId], now: u32, live: &[LiveSample]) -> Option<Box<Watched>> {
     history::read(|history| {
         let mut live = by_site(live);
-        let site = |id: &SiteId| SiteWatch {
-            series: history.series(SiteKey(*id)).cloned().map(Box::new),
-            deaths: (*id != OVERFLOW)
-                .then(|| sites::deaths(*id))
-                .flatten()
-                .map(Box::new),
-            live: live.remove(id).unwrap_or_default(),
+        let site = |id: &SiteId| {
+            let (deaths, deaths_since) = sites::deaths(*id)
+                .filter(|_| *id != OVERFLOW)
+                .unwrap_or_default();
+            SiteWatch {
+                series: history.series(SiteKey(*id)).cloned().map(Box::new),
+                deaths: deaths.map(Box::new),
+                deaths_since,
+                live: live.remove(id).unwrap_or_default(),
+            }
         };
         Box::new(Watched {
             now,
@@ -248,7 +251,7 @@ pub(crate) fn tick_seconds() -> f64 {
 pub(crate) fn set_tick(tick_ns: u64) {
     if tick_ns != settings::tick_ns() {
         settings::set_tick_ns(tick_ns);
-        sites::forget_deaths();
+        sites::forget_deaths(tick_now());
     }
 }
 

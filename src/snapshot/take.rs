@@ -20,7 +20,8 @@ pub(super) fn take(extent: Extent) -> (Snapshot, Vec<SiteId>) {
     let now = evidence::tick_now();
     modules::refresh();
     record::settle_deferred();
-    // Samples before sites: a sample that is read was counted at its site by the time that is.
+    // Samples before sites: but for those that are being entered at this moment, a sample that is
+    // read was counted at its site by the time that is.
     let now_ns = clock::now_ns();
     let live = live::read();
     let ages = ages(&live, now_ns);
@@ -174,6 +175,7 @@ fn info(now_ns: u64, samples: u64) -> Info {
         watched_seconds: watched_seconds(now_ns),
         interval_bytes: settings::interval().into(),
         largest_interval_bytes: settings::largest_interval().into(),
+        was_off: settings::was_off(),
         samples,
         dropped,
         notes: notes(),
@@ -208,11 +210,11 @@ fn notes() -> Vec<String> {
     note(
         Loss::RegionRefused,
         "nothing can be sampled: no address space could be reserved for sampled blocks (is it \
-         limited, as by `ulimit -v`?); {} samples were lost",
+         limited, as by `ulimit -v`, or taken, as by a sanitizer?); {} samples were lost",
     );
     note(
         Loss::RegionFull,
-        "the address space for sampled blocks is used up; {} samples were lost",
+        "there was no memory or address space for sampled blocks; {} samples were lost",
     );
     note(
         Loss::LiveTableFull,

@@ -29,6 +29,7 @@ impl Builder {
                 watched_seconds: 750.0,
                 interval_bytes: INTERVAL,
                 largest_interval_bytes: INTERVAL,
+                was_off: false,
                 samples: 0,
                 dropped: Vec::new(),
                 notes: Vec::new(),

@@ -26,8 +26,11 @@ pub(crate) struct Watched {
 pub(crate) struct SiteWatch {
     /// Live bytes over time; none where the site has no history.
     pub(crate) series: Option<Box<Series>>,
-    /// Deaths by birth and age; none if nothing has died.
+    /// Deaths by birth and age; none if none was noted.
     pub(crate) deaths: Option<Box<Deaths>>,
+    /// The tick from which on every death was noted: there was no memory for them before, or the tick
+    /// was changed.
+    pub(crate) deaths_since: u32,
     /// The samples that are alive, in any order.
     pub(crate) live: Vec<LiveObject>,
 }

@@ -61,8 +61,11 @@ impl Watch {
 pub(crate) struct SiteEvidence<'a> {
     /// Live bytes over time.
     pub(crate) series: &'a Series,
-    /// Deaths by birth and age; none if nothing has died.
+    /// Deaths by birth and age; none if none was noted.
     pub(crate) deaths: Option<&'a Deaths>,
+    /// The tick from which on every death was noted. Of what was born before nothing is known but what
+    /// is still alive, so it says nothing about mortality.
+    pub(crate) deaths_since: u32,
     /// The samples that are alive, in any order.
     pub(crate) live: &'a [LiveObject],
     /// Lifetimes of freed samples, for the words only.

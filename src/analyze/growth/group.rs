@@ -233,6 +233,7 @@ fn control_false_discoveries(mut all: Vec<&mut Judgement>, before: usize) -> usi
 struct Sum {
     series: Series,
     deaths: Deaths,
+    deaths_since: u32,
     live: Vec<LiveObject>,
     lifetimes: Vec<u64>,
     unit_seconds: f64,
@@ -251,6 +252,7 @@ impl Sum {
             series: Series::sum(speaking.map(|part| part.series))
                 .unwrap_or_else(|| Series::new(watch.now.saturating_sub(watch.started))),
             deaths: Deaths::new(),
+            deaths_since: 0,
             live: Vec::new(),
             lifetimes: Vec::new(),
             unit_seconds: 1.0,
@@ -260,6 +262,7 @@ impl Sum {
             part.deaths
                 .into_iter()
                 .for_each(|deaths| sum.deaths.add(deaths));
+            sum.deaths_since = sum.deaths_since.max(part.deaths_since);
             if speaks(part) {
                 sum.live.extend_from_slice(part.live);
             }
@@ -290,6 +293,7 @@ impl Sum {
         SiteEvidence {
             series: &self.series,
             deaths: Some(&self.deaths),
+            deaths_since: self.deaths_since,
             live: &self.live,
             lifetimes: Lifetimes {
                 counts: &self.lifetimes,
@@ -459,6 +463,7 @@ mod tests {
                     site: SiteEvidence {
                         series,
                         deaths: Some(deaths).filter(|_| died),
+                        deaths_since: 0,
                         live,
                         lifetimes: Lifetimes {
                             counts: &[],
@@ -532,6 +537,7 @@ mod tests {
                     site: SiteEvidence {
                         series,
                         deaths: None,
+                        deaths_since: 0,
                         live,
                         lifetimes: Lifetimes {
                             counts: &[],

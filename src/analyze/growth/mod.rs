@@ -69,6 +69,7 @@ pub(crate) fn rate(series: &Series, live: &[LiveObject], watch: &Watch) -> Optio
     let site = SiteEvidence {
         series,
         deaths: None,
+        deaths_since: 0,
         live,
         lifetimes: Lifetimes {
             counts: &[],

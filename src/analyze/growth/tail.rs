@@ -77,7 +77,8 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
         1 << shift_for(watch.now)
     };
     let deaths = cells.iter().map(|cell| cell.birth_start);
-    let origin = live.iter().map(|sample| sample.birth).chain(deaths).min()?;
+    let oldest = live.iter().map(|sample| sample.birth).chain(deaths).min()?;
+    let origin = oldest.max(site.deaths_since);
     let life = watch.now.saturating_sub(origin);
     let shortest = (watch.now / 4).max((watch.min_seconds / watch.tick_seconds).ceil() as u32);
     let at_scale = |span: u32, whole: bool| {

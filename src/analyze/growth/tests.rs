@@ -33,6 +33,16 @@ fn series(ticks: u32, live: fn(u64) -> u64, births: fn(u64) -> u64) -> Series {
 }
 
 fn judged(series: &Series, live: &[LiveObject], watch: &Watch) -> Judgement {
+    judged_since(0, series, live, watch)
+}
+
+/// The same with no death noted before a tick.
+fn judged_since(
+    deaths_since: u32,
+    series: &Series,
+    live: &[LiveObject],
+    watch: &Watch,
+) -> Judgement {
     let lifetimes = Lifetimes {
         counts: &[],
         unit_seconds: 1.0,
@@ -41,6 +51,7 @@ fn judged(series: &Series, live: &[LiveObject], watch: &Watch) -> Judgement {
         &SiteEvidence {
             series,
             deaths: None,
+            deaths_since,
             live,
             lifetimes,
             mixed: false,
@@ -93,6 +104,26 @@ fn a_watch_may_begin_late() {
         "{:?}",
         judgement.rate
     );
+}
+
+/// Where deaths went unnoted, who is alive says nothing of those who died: to take none noted for
+/// none died would accuse every site for which there was no memory. What came later counts.
+#[test]
+fn unnoted_deaths_are_not_taken_for_none() {
+    let live: Vec<LiveObject> = (0..60)
+        .map(|index| LiveObject {
+            birth: index * 20,
+            weight: 1_000.0,
+            bytes: UNIT / 1_000,
+        })
+        .collect();
+    let flat = series(1_200, |_| 60, |tick| tick / 20);
+    let watch = watch(1_200, 0);
+    let verdict = |since| judged_since(since, &flat, &live, &watch).verdict;
+    assert_eq!(verdict(0), Verdict::Leaking);
+    assert_eq!(verdict(600), Verdict::Leaking);
+    assert_ne!(verdict(1_000), Verdict::Leaking);
+    assert_ne!(verdict(1_201), Verdict::Leaking);
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn lived(live: Vec<LiveObject>, at: impl Fn(u32) -> u64, births: u64) -> SiteWat
     SiteWatch {
         series: Some(Box::new(series)),
         deaths: None,
+        deaths_since: 0,
         live,
     }
 }

@@ -42,6 +42,8 @@ struct Site {
     history: Option<History>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deaths: Option<DeathTable>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    deaths_since_tick: u32,
     /// Birth tick, weight, size.
     #[serde(deserialize_with = "bounded::<_, _, MAX_LIVE>")]
     live: Vec<(u32, f32, u64)>,
@@ -67,6 +69,10 @@ struct DeathTable {
     counts: Vec<(usize, usize, u16)>,
 }
 
+fn is_zero(tick: &u32) -> bool {
+    *tick == 0
+}
+
 pub(super) fn growth_out(watched: &Watched) -> Growth {
     let known = |site: &&SiteWatch| **site != SiteWatch::default();
     let sites = (0..).zip(&watched.sites).filter(|(_, site)| known(site));
@@ -88,6 +94,7 @@ fn site_out(place: u32, site: &SiteWatch) -> Site {
             bin_ticks: deaths.width(),
             counts: deaths.counts().collect(),
         }),
+        deaths_since_tick: site.deaths_since,
         live: site
             .live
             .iter()
@@ -181,6 +188,7 @@ fn site_in(site: Site, now: u32) -> Option<SiteWatch> {
     Some(SiteWatch {
         series,
         deaths,
+        deaths_since: site.deaths_since_tick,
         live,
     })
 }

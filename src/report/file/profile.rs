@@ -326,6 +326,7 @@ fn info(profile: &Profile) -> Info {
         interval_bytes: profile.period.max(0) as u64,
         // Nothing is known of what its samples missed.
         largest_interval_bytes: 0,
+        was_off: false,
         samples: 0,
         dropped: Vec::new(),
         notes: Vec::new(),

@@ -222,6 +222,7 @@ impl Fed {
         SiteEvidence {
             series: &self.series,
             deaths: Some(&self.deaths),
+            deaths_since: 0,
             live: &self.live,
             lifetimes: Lifetimes {
                 counts: &self.lifetimes,
