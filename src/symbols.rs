@@ -94,14 +94,16 @@ fn find(cache: &Cache, module: &Module, keys: &[Key]) -> Vec<Arc<[Frame]>> {
     let missing = missing(&found);
     if !missing.is_empty() {
         let places: Vec<u64> = missing.iter().map(|i| keys[*i].1).collect();
-        let resolved = module::resolve(module, &places);
+        let (resolved, for_good) = module::resolve(module, &places);
         for (index, frames) in missing.iter().zip(resolved) {
             found[*index] = Some(frames.into());
         }
-        let new = missing
-            .iter()
-            .filter_map(|i| Some((keys[*i].clone(), found[*i].clone()?)));
-        cache.insert(new);
+        if for_good {
+            let new = missing
+                .iter()
+                .filter_map(|i| Some((keys[*i].clone(), found[*i].clone()?)));
+            cache.insert(new);
+        }
     }
     found.into_iter().map(Option::unwrap_or_default).collect()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::dwarf::{DebugInfo, RawFrame};
 use super::names;
-use super::object::{Files, endian, sections};
+use super::object::{Files, Opener, endian, sections};
 use super::origin::{Packages, is_shim, origin};
 use super::paths::{Source, Sources};
 use crate::snapshot::{Frame, Module, Origin};
@@ -18,14 +18,17 @@ use object::{File, Object as _, SymbolMap, SymbolMapName};
 const ADDRESSES_PARSED: usize = 2048;
 
 /// Finds the frames at addresses of one module, given as the object file states them. What was
-/// opened and parsed is dropped before this returns.
-pub(super) fn resolve(module: &Module, addresses: &[u64]) -> Vec<Vec<Frame>> {
-    Files::open(module)
+/// opened and parsed is dropped before this returns. Second, whether these are the names for good:
+/// not if a file could not be had at the moment.
+pub(super) fn resolve(module: &Module, addresses: &[u64]) -> (Vec<Vec<Frame>>, bool) {
+    let opener = Opener::default();
+    let frames = Files::open(module, &opener)
         .and_then(|files| resolve_in(module, &files, addresses))
         .unwrap_or_else(|| {
             let frame = |address: &u64| vec![offset_frame(module, *address)];
             addresses.iter().map(frame).collect()
-        })
+        });
+    (frames, !opener.ran_short())
 }
 
 fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Vec<Vec<Frame>>> {

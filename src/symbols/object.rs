@@ -2,7 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use addr2line::gimli::{DwarfSections, EndianSlice, RunTimeEndian, SectionId};
@@ -19,6 +21,32 @@ pub(super) type Sections<'a> = DwarfSections<Cow<'a, [u8]>>;
 /// What the DWARF reader reads from.
 pub(super) type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
 
+/// Opens files, and remembers whether one that is there could not be had at the moment.
+#[derive(Default)]
+pub(super) struct Opener {
+    short: Cell<bool>,
+}
+
+impl Opener {
+    /// Whether descriptors or memory ran out: another time more may be found.
+    pub(super) fn ran_short(&self) -> bool {
+        self.short.get()
+    }
+
+    fn map(&self, path: &Path) -> Option<Mmap> {
+        self.note(map(path))?
+    }
+
+    fn note<T>(&self, result: io::Result<T>) -> Option<T> {
+        let passing = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN];
+        let is_passing = |error: &io::Error| passing.map(Some).contains(&error.raw_os_error());
+        if result.as_ref().is_err_and(is_passing) {
+            self.short.set(true);
+        }
+        result.ok()
+    }
+}
+
 /// A module's file, and its separate debug file where there is one.
 pub(super) struct Files {
     module: Mmap,
@@ -28,14 +56,14 @@ pub(super) struct Files {
 impl Files {
     /// Maps the file that a module was loaded from. `None` if it is gone, or if it is not known to
     /// be the same file: names of another build would be wrong names.
-    pub(super) fn open(module: &Module) -> Option<Files> {
+    pub(super) fn open(module: &Module, opener: &Opener) -> Option<Files> {
         // The link reaches the executable also when it was replaced or removed on disk.
         let paths = [Path::new(&module.path), Path::new("/proc/self/exe")];
         let (path, bytes) = paths
             .into_iter()
-            .filter_map(|path| Some((path, map(path)?)))
-            .find(|(path, bytes)| is_loaded_from(module, path, bytes))?;
-        let debug = parse(&bytes).and_then(|object| debug_file(&object, path));
+            .filter_map(|path| Some((path, opener.map(path)?)))
+            .find(|(path, bytes)| is_loaded_from(module, path, bytes, opener))?;
+        let debug = parse(&bytes).and_then(|object| debug_file(&object, path, opener));
         Some(Files {
             module: bytes,
             debug,
@@ -66,7 +94,7 @@ pub(crate) struct Code {
 
 /// Where a module's code is. `None` if its file is gone or not known to be the same.
 pub(crate) fn code(module: &Module) -> Option<Code> {
-    let files = Files::open(module)?;
+    let files = Files::open(module, &Opener::default())?;
     let object = files.object()?;
     let segment = object.segments().find(|segment| match segment.flags() {
         SegmentFlags::Elf { p_flags, .. } => p_flags.contains(object::elf::PF_X),
@@ -111,30 +139,31 @@ fn parse(bytes: &Mmap) -> Option<object::File<'_>> {
     object::File::parse(&**bytes).ok()
 }
 
-fn map(path: &Path) -> Option<Mmap> {
+/// `None` if it is not a file.
+fn map(path: &Path) -> io::Result<Option<Mmap>> {
     // Opening anything else, such as a pipe, might wait.
-    if !fs::metadata(path).ok()?.is_file() {
-        return None;
+    if !fs::metadata(path)?.is_file() {
+        return Ok(None);
     }
-    let file = File::open(path).ok()?;
+    let file = File::open(path)?;
     // SAFETY: the mapping is private and read only, and the bytes must not change while it is
     // there. The file is, or is about to be compared with, one that is loaded and executed from in
     // this process, or its debug file: package managers and linkers replace such files, they do
     // not write into them, and the kernel forbids it for the executable. Whoever truncates a
     // loaded library has killed the process with or without this mapping.
-    unsafe { Mmap::map(&file) }.ok()
+    unsafe { Mmap::map(&file) }.map(Some)
 }
 
 /// Whether a module was loaded from this file: same build id, or, where it has none, the kernel
 /// still knows the mapping by this path.
-fn is_loaded_from(module: &Module, path: &Path, bytes: &Mmap) -> bool {
+fn is_loaded_from(module: &Module, path: &Path, bytes: &Mmap, opener: &Opener) -> bool {
     let Some(object) = parse(bytes) else {
         return false;
     };
     let in_file = object.build_id().ok().flatten().map(hex);
     match (&module.build_id, in_file) {
         (Some(loaded), Some(in_file)) => loaded.eq_ignore_ascii_case(&in_file),
-        (None, None) => mapped_path(module.start)
+        (None, None) => mapped_path(module.start, opener)
             .zip(fs::canonicalize(path).ok())
             .is_some_and(|(mapped, path)| mapped == path),
         _ => false,
@@ -143,8 +172,8 @@ fn is_loaded_from(module: &Module, path: &Path, bytes: &Mmap) -> bool {
 
 /// The path that is mapped at an address of this process. Of a file that was removed or replaced
 /// the kernel says so in the path, which then matches none.
-fn mapped_path(address: u64) -> Option<PathBuf> {
-    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+fn mapped_path(address: u64, opener: &Opener) -> Option<PathBuf> {
+    let maps = opener.note(fs::read_to_string("/proc/self/maps"))?;
     maps.lines().find_map(|line| {
         let (range, rest) = line.split_once(' ')?;
         let (start, end) = range.split_once('-')?;
@@ -160,24 +189,24 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The separate debug file of a stripped object, by build id or by `.gnu_debuglink`.
-fn debug_file(object: &object::File<'_>, path: &Path) -> Option<Mmap> {
+fn debug_file(object: &object::File<'_>, path: &Path, opener: &Opener) -> Option<Mmap> {
     if object.section_by_name(".debug_info").is_some() {
         return None;
     }
-    by_build_id(object).or_else(|| by_debuglink(object, path))
+    by_build_id(object, opener).or_else(|| by_debuglink(object, path, opener))
 }
 
-fn by_build_id(object: &object::File<'_>) -> Option<Mmap> {
+fn by_build_id(object: &object::File<'_>, opener: &Opener) -> Option<Mmap> {
     let id = object.build_id().ok().flatten()?;
     let name = hex(id);
     let (folder, file) = name.split_at_checked(2)?;
     let path = format!("/usr/lib/debug/.build-id/{folder}/{file}.debug");
-    let bytes = map(Path::new(&path))?;
+    let bytes = opener.map(Path::new(&path))?;
     let same = parse(&bytes).is_some_and(|debug| debug.build_id().ok().flatten() == Some(id));
     same.then_some(bytes)
 }
 
-fn by_debuglink(object: &object::File<'_>, path: &Path) -> Option<Mmap> {
+fn by_debuglink(object: &object::File<'_>, path: &Path, opener: &Opener) -> Option<Mmap> {
     let (name, checksum) = object.gnu_debuglink().ok().flatten()?;
     let name = Path::new(std::str::from_utf8(name).ok()?);
     let path = fs::canonicalize(path).ok()?;
@@ -190,7 +219,7 @@ fn by_debuglink(object: &object::File<'_>, path: &Path) -> Option<Mmap> {
     ]
     .iter()
     .filter(|candidate| **candidate != path)
-    .filter_map(|candidate| map(candidate))
+    .filter_map(|candidate| opener.map(candidate))
     .find(|bytes| {
         let mut crc = flate2::Crc::new();
         crc.update(bytes);

@@ -132,6 +132,56 @@ fn a_forked_child_does_not_wait_for_its_parents_lock() {
     });
 }
 
+/// What could not be read because the process had no descriptor left is read the next time. In a
+/// child, as the limit is the whole process's.
+#[test]
+fn names_come_back_when_descriptors_do() {
+    crate::record::fork::watch();
+    let module = this_program();
+    let locations = [of_a_function_of_this_test()];
+    let name = resolve_with(&Cache::default(), std::slice::from_ref(&module), &locations)[0][0]
+        .function
+        .clone();
+    let set_limit = |soft| {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: both calls get a live struct.
+        unsafe {
+            libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+            let before = std::mem::replace(&mut limit.rlim_cur, soft);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+            before
+        }
+    };
+    // SAFETY: as in the test above.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: as above.
+        unsafe { libc::alarm(60) };
+        let (cache, modules) = (Cache::default(), [module]);
+        let before = set_limit(0);
+        let without = resolve_with(&cache, &modules, &locations)[0][0]
+            .function
+            .clone();
+        set_limit(before);
+        let again = resolve_with(&cache, &modules, &locations)[0][0]
+            .function
+            .clone();
+        let status = i32::from(without == name) + 2 * i32::from(again != name);
+        // SAFETY: as above.
+        unsafe { libc::_exit(status) };
+    }
+    let mut status = -1;
+    // SAFETY: as above.
+    let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+    let exit = libc::WEXITSTATUS(status);
+    assert!(waited == child && libc::WIFEXITED(status), "{status:#x}");
+    assert_eq!(exit & 1, 0, "the limit kept nobody from reading the file");
+    assert_eq!(exit & 2, 0, "the name stayed lost");
+}
+
 /// The second profile of a process must be fast. Needs a release build and a quiet machine.
 #[test]
 #[ignore = "measures time: cargo test --release --lib ten_thousand -- --ignored --nocapture"]
