@@ -10,7 +10,7 @@ use std::ffi::{CString, c_int, c_void};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Block, function_of, layout, my_turn, sites};
+use common::{Block, function_of, layout, my_turn, now_through, sites};
 
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
@@ -398,6 +398,80 @@ fn on_a_context_of_libc() {
     }
     let seen = SEEN.lock().unwrap().take().unwrap();
     seen.check_start("makecontext", 6);
+}
+
+/// A small stack as a library of coroutines makes it: below it a guard page, and below that a
+/// neighbour, which could be read.
+struct SmallStack {
+    start: *mut u8,
+    size: usize,
+}
+
+impl SmallStack {
+    const GUARD: usize = 4096;
+    const NEIGHBOUR: usize = 64 << 10;
+
+    fn new(size: usize) -> SmallStack {
+        let all = SmallStack::NEIGHBOUR + SmallStack::GUARD + size;
+        // SAFETY: a new mapping, of which one page is made a guard.
+        unsafe {
+            let (access, flags) = (
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            );
+            let map = libc::mmap(std::ptr::null_mut(), all, access, flags, -1, 0);
+            assert_ne!(map, libc::MAP_FAILED);
+            let guard = map.cast::<u8>().add(SmallStack::NEIGHBOUR);
+            assert_eq!(libc::mprotect(guard.cast(), SmallStack::GUARD, 0), 0);
+            SmallStack {
+                start: guard.add(SmallStack::GUARD),
+                size,
+            }
+        }
+    }
+
+    fn run(&self, function: extern "C" fn()) {
+        // SAFETY: plain use of contexts; the stack outlives them.
+        unsafe {
+            let mut here: libc::ucontext_t = std::mem::zeroed();
+            let mut there: libc::ucontext_t = std::mem::zeroed();
+            assert_eq!(libc::getcontext(&raw mut there), 0);
+            there.uc_stack.ss_sp = self.start.cast();
+            there.uc_stack.ss_size = self.size;
+            there.uc_link = &raw mut here;
+            libc::makecontext(&raw mut there, function, 0);
+            assert_eq!(libc::swapcontext(&raw mut here, &raw const there), 0);
+        }
+    }
+}
+
+impl Drop for SmallStack {
+    fn drop(&mut self) {
+        let below = SmallStack::NEIGHBOUR + SmallStack::GUARD;
+        // SAFETY: the whole mapping of `new`, on which nobody runs.
+        let failed = unsafe { libc::munmap(self.start.sub(below).cast(), below + self.size) };
+        assert_eq!(failed, 0);
+    }
+}
+
+/// A coroutine's stack that has no room for a walk: the sample is counted without a stack, and
+/// nothing below the stack is touched.
+#[test]
+fn on_a_small_stack_with_a_guard_page() {
+    extern "C" fn just_allocate_once() {
+        Block::alloc(layout(100)).unwrap().free();
+    }
+    let _turn = my_turn();
+    sample_all();
+    just_allocate_once();
+    let mut whole = Vec::new();
+    for size in (8 << 10..=64 << 10_usize).step_by(1024) {
+        let before = now_through(just_allocate_once as *const ()).allocated_objects;
+        SmallStack::new(size).run(just_allocate_once);
+        let after = now_through(just_allocate_once as *const ()).allocated_objects;
+        whole.push(after > before);
+    }
+    assert!(whole.is_sorted() && !whole[0] && whole[whole.len() - 1]);
 }
 
 extern "C" fn plugin_thread(handle: *mut c_void) -> *mut c_void {

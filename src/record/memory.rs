@@ -31,8 +31,9 @@ impl ThreadStack {
             bounds
         });
         if !(low..high).contains(&sp) {
-            // A coroutine's stack: how much is left of it is not known.
-            return Some(ThreadStack {
+            // A coroutine's stack: how much is left of it is not known, but where it ends by a
+            // guard page, that cannot be read.
+            return room_is_readable(sp).then_some(ThreadStack {
                 from: 0,
                 to: 0,
                 room: ROOM_TO_WALK,
@@ -66,6 +67,28 @@ impl ThreadStack {
         }
         read_through_kernel(address)
     }
+}
+
+/// Whether every page of the room below a stack pointer can be read: looked at with one call.
+fn room_is_readable(sp: usize) -> bool {
+    /// No page is smaller.
+    const PAGE: usize = 4096;
+    const WORDS: usize = ROOM_TO_WALK / PAGE + 1;
+    let mut words = [0_usize; WORDS];
+    let to = libc::iovec {
+        iov_base: words.as_mut_ptr().cast(),
+        iov_len: size_of_val(&words),
+    };
+    let from: [_; WORDS] = std::array::from_fn(|page| libc::iovec {
+        iov_base: (sp.saturating_sub(page * PAGE) & !(align_of::<usize>() - 1)) as *mut _,
+        iov_len: size_of::<usize>(),
+    });
+    // SAFETY: writes at most the words; the kernel checks the other side.
+    let read = unsafe {
+        let pages = WORDS as libc::c_ulong;
+        libc::process_vm_readv(libc::getpid(), &raw const to, 1, from.as_ptr(), pages, 0)
+    };
+    read == size_of_val(&words) as isize
 }
 
 fn read_through_kernel(address: usize) -> Option<u64> {
