@@ -170,5 +170,5 @@ pub(crate) fn put_back(sample: LiveSample) {
 
 /// Bytes that everything here takes.
 pub(crate) fn self_bytes() -> usize {
-    sites::bytes() + live::bytes() + scopes::bytes() + caches::bytes() + modules::copied_bytes()
+    sites::bytes() + live::bytes() + scopes::bytes() + caches::bytes() + modules::bytes()
 }

@@ -2,16 +2,16 @@
 //! capture ever asks the loader for its lock.
 //!
 //! The list is immutable and replaced whole; captures read the current one without a lock.
-//! Replaced lists are leaked, because a capture may still be reading one: the number of
-//! replacements is bounded. The tables of objects that are there at start-up are read in place,
-//! as those are never unloaded; the tables of later ones are copied, so that unloading them under
-//! a capture's feet is harmless.
+//! Replaced lists are kept for ever, because a capture may still be reading one: their bytes are
+//! bounded, and one that holds again is taken again. The tables of objects that are there at
+//! start-up are read in place, as those are never unloaded; the tables of later ones are copied,
+//! once however often they are loaded, so that unloading them under a capture's feet is harmless.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use framehop::{ExplicitModuleSectionInfo, MustNotAllocateDuringUnwind, Unwinder, UnwinderNative};
 
@@ -20,10 +20,13 @@ use super::{fork, supply};
 pub(crate) type Tables = &'static [u8];
 pub(crate) type ModuleUnwinder = UnwinderNative<Tables, MustNotAllocateDuringUnwind>;
 
-/// Times that the list may be replaced; each leaks a few KiB.
-const MAX_REPLACEMENTS: usize = 1024;
-/// Bytes of unwind tables that may be copied.
+/// Bytes of lists that may be made: a list takes less than a KiB for each loaded object.
+const MAX_LISTS: usize = 16 << 20;
+/// Bytes of unwind tables, paths and build ids that may be copied.
 const MAX_COPIED: usize = 16 << 20;
+
+/// The smallest page that any system here has.
+const PAGE: usize = 4096;
 
 /// What the unwinder takes for a module: what it knows of it, and four times a place in its list,
 /// which is left behind in half the size, a quarter and so on.
@@ -39,6 +42,8 @@ pub(crate) struct Module {
     pub(crate) bias: usize,
     eh_frame_hdr: Section,
     eh_frame: Section,
+    /// The tables are read where they are mapped.
+    in_place: bool,
     /// Unloaded since; kept for the names in old stacks.
     pub(crate) gone: bool,
 }
@@ -54,11 +59,18 @@ struct Section {
 pub(crate) struct ModuleList {
     pub(crate) unwinder: ModuleUnwinder,
     pub(crate) modules: Vec<Module>,
+    /// The list that was made before this one.
+    older: Option<&'static ModuleList>,
 }
 
 static CURRENT: AtomicPtr<ModuleList> = AtomicPtr::new(ptr::null_mut());
-static REPLACEMENTS: AtomicUsize = AtomicUsize::new(0);
+/// The list that was made last.
+static NEWEST: AtomicPtr<ModuleList> = AtomicPtr::new(ptr::null_mut());
+/// Bytes of all lists.
+static LISTS: AtomicUsize = AtomicUsize::new(0);
 static COPIED: AtomicUsize = AtomicUsize::new(0);
+/// Whether the tables of some module could not be copied.
+static COPY_REFUSED: AtomicBool = AtomicBool::new(false);
 /// The loader's counts of loads and unloads when the list was last compared with its own.
 static LOADER_COUNTS: AtomicU64 = AtomicU64::new(0);
 /// glibc's lock-free `_dl_find_object`, where there is one.
@@ -68,15 +80,29 @@ static REPLACING: AtomicU32 = AtomicU32::new(0);
 
 /// The current list; `None` before [`load`].
 pub(crate) fn current() -> Option<&'static ModuleList> {
-    // Acquire: pairs with the release in `publish`.
-    let list = CURRENT.load(Ordering::Acquire);
+    list_in(&CURRENT)
+}
+
+fn list_in(place: &AtomicPtr<ModuleList>) -> Option<&'static ModuleList> {
+    // Acquire: pairs with the releases in `replace` and `publish`.
+    let list = place.load(Ordering::Acquire);
     // SAFETY: published lists are never changed and never freed.
     unsafe { list.as_ref() }
 }
 
-/// Bytes that the copied tables take.
-pub(crate) fn copied_bytes() -> usize {
-    COPIED.load(Ordering::Relaxed)
+/// Bytes that the lists and the copied tables take.
+pub(crate) fn bytes() -> usize {
+    LISTS.load(Ordering::Relaxed) + COPIED.load(Ordering::Relaxed)
+}
+
+/// Whether the list stays as it is from now on, because its bytes are used up.
+pub(crate) fn is_frozen() -> bool {
+    LISTS.load(Ordering::Relaxed) >= MAX_LISTS
+}
+
+/// Whether stacks end at some module because its tables could not be copied.
+pub(crate) fn copy_refused() -> bool {
+    COPY_REFUSED.load(Ordering::Relaxed)
 }
 
 /// Reads the loader's list for the first time. Inside malloc, but on the first allocation of the
@@ -85,7 +111,7 @@ pub(crate) fn load() {
     // SAFETY: dlsym with a C string; the symbol's type is declared where it is called.
     let find = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr()) };
     FIND_OBJECT.store(find, Ordering::Relaxed);
-    let (modules, counts) = loaded(&[], false);
+    let (modules, counts) = loaded(None);
     LOADER_COUNTS.store(counts, Ordering::Relaxed);
     publish(modules);
 }
@@ -104,8 +130,7 @@ pub(crate) fn refresh() {
     if loader_counts() == LOADER_COUNTS.load(Ordering::Relaxed) {
         return;
     }
-    let (mut modules, counts) = loaded(&list.modules, true);
-    LOADER_COUNTS.store(counts, Ordering::Relaxed);
+    let (mut modules, counts) = loaded(Some(&list.modules));
     for old in &list.modules {
         if !modules
             .iter()
@@ -117,26 +142,25 @@ pub(crate) fn refresh() {
             });
         }
     }
-    publish(modules);
+    if replace(modules) {
+        LOADER_COUNTS.store(counts, Ordering::Relaxed);
+    }
 }
 
 /// Makes a module known that was loaded since, from an address in it which is on this thread's
 /// stack, so that it cannot be unloaded meanwhile. Inside malloc; takes no lock.
 ///
-/// Returns whether there is a new list.
+/// Returns whether the current list has it.
 pub(crate) fn discover(address: usize) -> bool {
-    let Some(list) = current() else { return false };
-    if list
-        .modules
-        .iter()
-        .any(|module| !module.gone && module.range.contains(&address))
-    {
-        return false;
-    }
     let Some(_replacing) = Replacing::start() else {
         return false;
     };
-    let Some(found) = find_object(address) else {
+    // Not before: what another thread has published meanwhile must not be lost.
+    let Some(list) = current() else { return false };
+    if list.find(address).is_some() {
+        return true;
+    }
+    let Some(found) = find_object(address, &list.modules) else {
         return false;
     };
     let mut modules = Vec::new();
@@ -150,7 +174,7 @@ pub(crate) fn discover(address: usize) -> bool {
             .cloned(),
     );
     modules.push(found);
-    publish(modules)
+    replace(modules)
 }
 
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
@@ -165,7 +189,7 @@ impl Replacing {
         let me = fork::generation() + 1;
         let held = REPLACING.load(Ordering::Relaxed);
         // A holder from before a fork does not exist in this process.
-        if held == me || REPLACEMENTS.load(Ordering::Relaxed) >= MAX_REPLACEMENTS {
+        if held == me || is_frozen() {
             return None;
         }
         // Acquire: what the previous holder wrote is seen.
@@ -183,23 +207,41 @@ impl Drop for Replacing {
     }
 }
 
-/// Whether there was memory for the list.
+/// Makes the list of these modules the current one. Whether there was memory for it.
+fn replace(modules: Vec<Module>) -> bool {
+    let mut made = std::iter::successors(list_in(&NEWEST), |list| list.older);
+    let Some(list) = made.find(|list| list.has_just(&modules)) else {
+        return publish(modules);
+    };
+    // Release: pairs with the acquire in `list_in`.
+    CURRENT.store(ptr::from_ref(list).cast_mut(), Ordering::Release);
+    true
+}
+
+/// Makes a new list the current one. Whether there was memory for it.
 fn publish(modules: Vec<Module>) -> bool {
+    let present = modules.iter().filter(|module| !module.gone).count();
     // The unwinder's own list doubles as it grows, and its first room is for four.
-    let bytes = (modules.len() + 4) * UNWINDER_BYTES + size_of::<ModuleList>();
+    let bytes = (present + 4) * UNWINDER_BYTES + size_of::<ModuleList>();
+    let all_bytes = bytes + modules.capacity() * size_of::<Module>();
     let make = || {
         let mut unwinder = ModuleUnwinder::new();
         for module in modules.iter().filter(|module| !module.gone) {
             unwinder.add_module(module.for_unwinder());
         }
-        Box::into_raw(Box::new(ModuleList { unwinder, modules }))
+        Box::into_raw(Box::new(ModuleList {
+            unwinder,
+            modules,
+            older: list_in(&NEWEST),
+        }))
     };
     // SAFETY: lists are never freed, nor changed.
     let Some(list) = (unsafe { supply::with(bytes, make) }) else {
         return false;
     };
-    REPLACEMENTS.fetch_add(1, Ordering::Relaxed);
-    // Release: pairs with the acquire in `current`.
+    LISTS.fetch_add(all_bytes, Ordering::Relaxed);
+    // Release: pairs with the acquire in `list_in`.
+    NEWEST.store(list, Ordering::Release);
     CURRENT.store(list, Ordering::Release);
     true
 }
@@ -225,29 +267,32 @@ impl Module {
 }
 
 impl Module {
-    /// Whether what is mapped in this module's place is this module. Not by its build id alone:
-    /// plugins may have none, and come and go at one place.
-    ///
-    /// # Safety
-    ///
-    /// The headers describe a module that is mapped at `bias`.
-    unsafe fn is_still(&self, bias: usize, headers: &[Header]) -> bool {
-        // SAFETY: the caller's promise.
-        let (id, tables) = unsafe { (build_id(bias, headers), unwind_tables(bias, headers)) };
-        let (hdr, frames) = tables.unwrap_or_default();
-        !self.gone
-            && self.build_id == id
-            && self.eh_frame_hdr.bytes == hdr.bytes
-            && self.eh_frame.bytes == frames.bytes
+    /// Bytes of it that stay for ever, whatever is unloaded.
+    fn copies(&self) -> [&'static [u8]; 4] {
+        let tables = if self.in_place {
+            [&[][..]; 2]
+        } else {
+            [self.eh_frame_hdr.bytes, self.eh_frame.bytes]
+        };
+        [self.path, self.build_id, tables[0], tables[1]]
+    }
+
+    /// Whether both are the same in every respect. What is kept of equal modules is the same, too.
+    fn is(&self, other: &Module) -> bool {
+        self.range == other.range
+            && self.gone == other.gone
+            && ptr::eq(self.path, other.path)
+            && ptr::eq(self.build_id, other.build_id)
+            && ptr::eq(self.eh_frame_hdr.bytes, other.eh_frame_hdr.bytes)
+            && ptr::eq(self.eh_frame.bytes, other.eh_frame.bytes)
     }
 }
 
-/// The loader's list, and its counts of loads and unloads. Known modules are taken over as they
-/// are.
-fn loaded(known: &[Module], copy: bool) -> (Vec<Module>, u64) {
+/// The loader's list, and its counts of loads and unloads. What is kept of known modules is not
+/// copied again.
+fn loaded(known: Option<&[Module]>) -> (Vec<Module>, u64) {
     struct Collect<'a> {
-        known: &'a [Module],
-        copy: bool,
+        known: Option<&'a [Module]>,
         modules: Vec<Module>,
         counts: u64,
     }
@@ -269,21 +314,13 @@ fn loaded(known: &[Module], copy: bool) -> (Vec<Module>, u64) {
             let Some(range) = mapped(bias, headers) else {
                 return 0;
             };
-            let known = collect
-                .known
-                .iter()
-                .find(|old| old.range == range && old.is_still(bias, headers));
-            let module = match known {
-                Some(old) => old.clone(),
-                None => read_module(bias, headers, info.dlpi_name, range, collect.copy),
-            };
+            let module = read_module(bias, headers, info.dlpi_name, range, collect.known);
             collect.modules.push(module);
         }
         0
     }
     let mut collect = Collect {
         known,
-        copy,
         modules: Vec::new(),
         counts: 0,
     };
@@ -308,10 +345,7 @@ fn loader_counts() -> u64 {
     out
 }
 
-#[cfg(target_pointer_width = "64")]
 type Header = libc::Elf64_Phdr;
-#[cfg(target_pointer_width = "32")]
-type Header = libc::Elf32_Phdr;
 
 /// # Safety
 ///
@@ -340,6 +374,9 @@ fn mapped(bias: usize, headers: &[Header]) -> Option<Range<usize>> {
     Some(loads().map(|s| s.start).min()?..loads().map(|s| s.end).max()?)
 }
 
+/// Reads a module beside those that are known; if there are none yet, everything that is loaded
+/// stays so, and its tables are read in place.
+///
 /// # Safety
 ///
 /// The headers describe a module that is mapped at `bias`.
@@ -348,36 +385,54 @@ unsafe fn read_module(
     headers: &[Header],
     name: *const libc::c_char,
     range: Range<usize>,
-    copy: bool,
+    known: Option<&[Module]>,
 ) -> Module {
     // SAFETY: the caller's promise; the loader's names are C strings.
-    unsafe {
+    let (path, id, (mut hdr, mut frames)) = unsafe {
         let path = if name.is_null() {
             &[][..]
         } else {
             CStr::from_ptr(name).to_bytes()
         };
-        let (mut hdr, mut frames) = unwind_tables(bias, headers).unwrap_or_default();
-        if copy {
-            (hdr, frames) = match (keep(hdr.bytes), keep(frames.bytes)) {
-                (Some(h), Some(f)) => (Section { bytes: h, ..hdr }, Section { bytes: f, ..frames }),
-                _ => Default::default(),
-            };
+        let tables = unwind_tables(bias, headers).unwrap_or_default();
+        (path, build_id(bias, headers), tables)
+    };
+    let in_place = known.is_none_or(|known| {
+        let mut present = known.iter().filter(|old| !old.gone);
+        present.any(|old| ptr::eq(old.eh_frame.bytes, frames.bytes))
+    });
+    let known = known.unwrap_or_default();
+    if !in_place {
+        // The longer ones first, so that nothing is kept in vain.
+        let kept =
+            keep(frames.bytes, known).and_then(|frames| Some((keep(hdr.bytes, known)?, frames)));
+        if let Some(kept) = kept {
+            (hdr.bytes, frames.bytes) = kept;
+        } else {
+            (hdr, frames) = Default::default();
+            COPY_REFUSED.store(true, Ordering::Relaxed);
         }
-        Module {
-            path: keep(path).unwrap_or_default(),
-            build_id: keep(build_id(bias, headers)).unwrap_or_default(),
-            range,
-            bias,
-            eh_frame_hdr: hdr,
-            eh_frame: frames,
-            gone: false,
-        }
+    }
+    Module {
+        // An empty one would stand for the executable.
+        path: keep(path, known).unwrap_or(b"?"),
+        build_id: keep(id, known).unwrap_or_default(),
+        range,
+        bias,
+        eh_frame_hdr: hdr,
+        eh_frame: frames,
+        in_place,
+        gone: false,
     }
 }
 
-/// A copy that lives for ever; `None` past the bound on such copies.
-fn keep(bytes: &[u8]) -> Option<&'static [u8]> {
+/// A copy that lives for ever, made unless a known module has it; `None` past the bound on such
+/// copies.
+fn keep(bytes: &[u8], known: &[Module]) -> Option<&'static [u8]> {
+    let mut copies = known.iter().flat_map(Module::copies);
+    if let Some(copy) = copies.find(|copy| *copy == bytes) {
+        return Some(copy);
+    }
     let copied = COPIED.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
     let mut copy = Vec::new();
     if copied > MAX_COPIED || copy.try_reserve_exact(bytes.len()).is_err() {
@@ -478,13 +533,10 @@ struct LinkMap {
     l_name: *const libc::c_char,
 }
 
-#[cfg(target_pointer_width = "64")]
 type ElfHeader = libc::Elf64_Ehdr;
-#[cfg(target_pointer_width = "32")]
-type ElfHeader = libc::Elf32_Ehdr;
 
 /// The module around an address on this thread's stack, without the loader's lock.
-fn find_object(address: usize) -> Option<Module> {
+fn find_object(address: usize, known: &[Module]) -> Option<Module> {
     let find = FIND_OBJECT.load(Ordering::Relaxed);
     if find.is_null() {
         return None;
@@ -500,23 +552,33 @@ fn find_object(address: usize) -> Option<Module> {
             return None;
         }
         let (start, end) = (found.map_start as usize, found.map_end as usize);
-        let elf = &*(start as *const ElfHeader);
-        let headers_end =
-            elf.e_phoff as usize + usize::from(elf.e_phnum) * usize::from(elf.e_phentsize);
-        if !elf.e_ident.starts_with(b"\x7fELF")
-            || usize::from(elf.e_phentsize) != size_of::<Header>()
-            || headers_end > 4096.min(end - start)
-        {
-            return None;
-        }
-        let headers = raw_slice(
-            (start + elf.e_phoff as usize) as *const Header,
-            elf.e_phnum.into(),
-        );
+        let first_page = raw_slice(start as *const u8, PAGE.min(end - start));
+        let headers = program_headers(first_page)?;
         let map = &*found.link_map;
         let range = mapped(map.l_addr, headers)?;
-        Some(read_module(map.l_addr, headers, map.l_name, range, true))
+        Some(read_module(
+            map.l_addr,
+            headers,
+            map.l_name,
+            range,
+            Some(known),
+        ))
     }
+}
+
+/// The program headers in a module's first page; `None` if they are elsewhere, or it is not one.
+fn program_headers(page: &[u8]) -> Option<&[Header]> {
+    if page.len() < size_of::<ElfHeader>() || !page.starts_with(b"\x7fELF") {
+        return None;
+    }
+    // SAFETY: the page is long enough, and a header of any bytes is valid.
+    let elf = unsafe { page.as_ptr().cast::<ElfHeader>().read_unaligned() };
+    let (at, count) = (usize::try_from(elf.e_phoff).ok()?, usize::from(elf.e_phnum));
+    let bytes = page.get(at..at.checked_add(count * size_of::<Header>())?)?;
+    let start = bytes.as_ptr().cast::<Header>();
+    (usize::from(elf.e_phentsize) == size_of::<Header>() && start.is_aligned())
+        // SAFETY: so many headers are there, aligned, and any bytes are valid.
+        .then(|| unsafe { raw_slice(start, count) })
 }
 
 impl ModuleList {
@@ -526,5 +588,42 @@ impl ModuleList {
             .iter()
             .find(|module| !module.gone && module.range.contains(&address))
             .map(|module| module.range.clone())
+    }
+
+    /// Whether these are its modules, in any order. No two of either overlap.
+    fn has_just(&self, modules: &[Module]) -> bool {
+        let has = |module: &Module| self.modules.iter().any(|own| own.is(module));
+        self.modules.len() == modules.len() && modules.iter().all(has)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A damaged header must not end the process: this runs inside malloc.
+    #[test]
+    fn headers_beyond_the_page_are_refused() {
+        #[repr(C, align(4096))]
+        struct Page([u8; PAGE]);
+        let page = |offset: u64, count: u16, size: u16| {
+            let mut page = Page([0; PAGE]);
+            page.0[..4].copy_from_slice(b"\x7fELF");
+            page.0[32..40].copy_from_slice(&offset.to_ne_bytes());
+            page.0[54..56].copy_from_slice(&size.to_ne_bytes());
+            page.0[56..58].copy_from_slice(&count.to_ne_bytes());
+            page
+        };
+        let count = |page: &Page| program_headers(&page.0).map(<[Header]>::len);
+        assert_eq!(count(&page(64, 11, 56)), Some(11));
+        assert_eq!(count(&page(64, 72, 56)), Some(72), "to the page's end");
+        assert_eq!(count(&page(64, 73, 56)), None);
+        assert_eq!(count(&page(65, 11, 56)), None, "not aligned");
+        assert_eq!(count(&page(64, 11, 32)), None, "of another size");
+        for offset in [4096, u64::MAX - 7, u64::MAX] {
+            assert_eq!(count(&page(offset, u16::MAX, 56)), None, "{offset:#x}");
+        }
+        assert!(program_headers(&page(64, 1, 56).0[..40]).is_none(), "cut");
+        assert!(program_headers(&[0; PAGE]).is_none());
     }
 }

@@ -229,6 +229,20 @@ fn notes() -> Vec<String> {
         Loss::NoStack,
         "the stacks of {} samples could not be captured",
     );
+    if modules::copy_refused() {
+        notes.push(
+            "there was no room to copy the unwind tables of a library that was loaded later (16 \
+             MiB in all); stacks through it end early"
+                .to_owned(),
+        );
+    }
+    if modules::is_frozen() {
+        notes.push(
+            "libraries were loaded and unloaded so often that the list of them is no longer kept \
+             up to date; stacks through those that were loaded since end early or have wrong names"
+                .to_owned(),
+        );
+    }
     if settings::environment_is_bad() {
         notes.push(
             "HEAPWATCH_INTERVAL is not a number of bytes from 0 to 4294967295; the default is in \

@@ -1,0 +1,202 @@
+//! Plugins that come and go, for as long as a service runs. Each test has a process of its own: the
+//! list of loaded libraries is the process's.
+
+mod common;
+
+use std::ffi::{CString, c_int, c_void};
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::child::{command, is_child, run};
+use common::{Block, Counts, layout, through};
+use heapwatch::Snapshot;
+
+#[global_allocator]
+static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
+
+/// Builds a library of `functions` functions with unwind tables, 32 bytes for each, of which one
+/// calls back.
+fn build(name: &str, functions: usize) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = |ending: &str| folder.join(format!("{name}.{ending}"));
+    let (caller, others, library) = (file("c"), file("s"), file("so"));
+    let code = "int call(void (*back)(void)) { volatile char x = 1; back(); return x; }\n";
+    std::fs::write(&caller, code).unwrap();
+    let code = format!(
+        ".text\n.rept {functions}\n.cfi_startproc\n.byte 0\n.cfi_endproc\n.endr\n\
+         .section .note.GNU-stack,\"\",%progbits\n"
+    );
+    std::fs::write(&others, code).unwrap();
+    let status = Command::new("cc")
+        .args(["-O2", "-shared", "-fPIC", "-fomit-frame-pointer", "-o"])
+        .args([&library, &caller, &others])
+        .status();
+    assert!(status.unwrap().success(), "cc could not build {name}");
+    library
+}
+
+struct Library(*mut c_void);
+
+impl Library {
+    fn open(path: &Path) -> Library {
+        let path = CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the library has no constructors.
+        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+        assert!(!handle.is_null());
+        Library(handle)
+    }
+
+    /// Where its code is.
+    fn function(&self) -> *mut c_void {
+        // SAFETY: the library is open.
+        let function = unsafe { libc::dlsym(self.0, c"call".as_ptr()) };
+        assert!(!function.is_null());
+        function
+    }
+
+    #[inline(never)]
+    fn allocate(&self) {
+        // SAFETY: the function has this type.
+        let function: extern "C" fn(extern "C" fn()) -> c_int =
+            unsafe { std::mem::transmute(self.function()) };
+        assert_eq!(black_box(function(allocate_and_free)), 1);
+    }
+
+    fn close(self) {
+        // SAFETY: opened by dlopen, not used again.
+        assert_eq!(unsafe { libc::dlclose(self.0) }, 0);
+    }
+}
+
+extern "C" fn allocate_and_free() {
+    Block::alloc(layout(1000)).unwrap().free();
+}
+
+/// What was counted for stacks that reach out of the library.
+fn whole_stacks(snapshot: &Snapshot) -> Counts {
+    through(snapshot, Library::allocate as *const ())
+}
+
+fn has_note(snapshot: &Snapshot, words: &str) -> bool {
+    let notes = &snapshot.info().notes;
+    notes.iter().any(|note| note.contains(words))
+}
+
+/// A page of address space that nothing else can have.
+struct Taken(*mut c_void);
+
+impl Taken {
+    const SIZE: usize = 4096;
+
+    /// The page around an address, if it is free.
+    fn around(address: *mut c_void) -> Taken {
+        let page = (address as usize & !(Taken::SIZE - 1)) as *mut c_void;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping, which replaces none.
+        let start = unsafe { libc::mmap(page, Taken::SIZE, libc::PROT_NONE, flags, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        Taken(start)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `around`, and nobody uses it.
+        assert_eq!(unsafe { libc::munmap(self.0, Taken::SIZE) }, 0);
+    }
+}
+
+/// A plugin that is reloaded on each deployment costs memory once, at its old place or at another
+/// one, and its stacks are whole to the last.
+#[test]
+fn a_plugin_is_reloaded_for_ever() {
+    const CYCLES: usize = 600;
+    if !is_child() {
+        run(&mut command("a_plugin_is_reloaded_for_ever"));
+        return;
+    }
+    heapwatch::set_interval(1).unwrap();
+    let path = build("reloaded", 20_000);
+    let (mut bytes, mut place) = (0, std::ptr::null_mut());
+    for cycle in 1..=CYCLES {
+        let taken = (cycle % 4 == 0).then(|| Taken::around(place));
+        let library = Library::open(&path);
+        drop(taken);
+        let moved = place != library.function();
+        assert!(moved || cycle % 4 > 0, "cycle {cycle}: its place was free");
+        place = library.function();
+        library.allocate();
+        library.close();
+        let snapshot = heapwatch::snapshot().unwrap();
+        let whole = whole_stacks(&snapshot).allocated_objects;
+        assert_eq!(whole, cycle as f64, "cycle {cycle}");
+        if cycle == 20 {
+            bytes = snapshot.info().self_bytes;
+        }
+        if cycle == CYCLES {
+            assert_eq!(snapshot.info().notes, [""; 0]);
+            let more = snapshot.info().self_bytes - bytes;
+            assert!(more < 1 << 20, "{more} bytes more than after 20 cycles");
+        }
+    }
+}
+
+/// Tables that are not copied cut stacks, and the reports say so.
+#[test]
+fn too_large_unwind_tables_are_noted() {
+    if !is_child() {
+        run(&mut command("too_large_unwind_tables_are_noted"));
+        return;
+    }
+    const NOTE: &str = "no room to copy the unwind tables";
+    heapwatch::set_interval(1).unwrap();
+    let small = build("small", 10);
+    let library = Library::open(&small);
+    library.allocate();
+    library.close();
+    let snapshot = heapwatch::snapshot().unwrap();
+    assert!(!has_note(&snapshot, NOTE));
+    assert_eq!(whole_stacks(&snapshot).allocated_objects, 1.0);
+
+    let library = Library::open(&build("large", 700_000));
+    library.allocate();
+    let snapshot = heapwatch::snapshot().unwrap();
+    assert!(has_note(&snapshot, NOTE), "{:?}", snapshot.info().notes);
+    assert_eq!(whole_stacks(&snapshot).allocated_objects, 1.0);
+    library.close();
+}
+
+/// Ever new libraries, until the list of them takes all that it may: then it stays as it is, and
+/// the reports say so.
+#[test]
+fn a_list_that_is_no_longer_kept_is_noted() {
+    if !is_child() {
+        run(&mut command("a_list_that_is_no_longer_kept_is_noted"));
+        return;
+    }
+    const NOTE: &str = "the list of them is no longer kept up to date";
+    let library = build("one_of_many", 10);
+    let mut open = Vec::new();
+    let noted = loop {
+        // Another file each time, or the loader would take it for the same.
+        let copy = library.with_extension(format!("{}.so", open.len()));
+        std::fs::copy(&library, &copy).unwrap();
+        open.push(Library::open(&copy));
+        std::fs::remove_file(&copy).unwrap();
+        let snapshot = heapwatch::snapshot().unwrap();
+        if has_note(&snapshot, NOTE) {
+            break snapshot;
+        }
+        assert!(open.len() < 1000);
+    };
+    let bytes = noted.info().self_bytes;
+    assert!(open.len() > 100, "only {} libraries", open.len());
+    assert!((16 << 20..20 << 20).contains(&bytes), "{bytes}");
+    // Everything goes on.
+    for library in open {
+        library.allocate();
+        library.close();
+    }
+    assert!(has_note(&heapwatch::snapshot().unwrap(), NOTE));
+}
