@@ -152,9 +152,10 @@ struct OneSite<'s> {
 }
 
 /// Samples between this bucket's end and the one's before: half of it.
-#[derive(Serialize)]
+#[derive(Debug, PartialEq, Serialize)]
 struct Bucket {
-    below_seconds: f64,
+    /// None of the last, which takes the rest.
+    below_seconds: Option<f64>,
     samples: u32,
 }
 
@@ -218,7 +219,8 @@ fn past(series: &Series, tick_seconds: f64, at: impl Fn(u32) -> f64) -> SiteHist
     }
 }
 
-/// From the first to the last that counted anything.
+/// From the first to the last that counted anything; the last of all comes with the one before it,
+/// which tells where it begins.
 fn buckets(counts: &[u32; AGE_BUCKETS]) -> Vec<Bucket> {
     let some = |count: &u32| *count > 0;
     let (Some(first), Some(last)) = (counts.iter().position(some), counts.iter().rposition(some))
@@ -226,11 +228,13 @@ fn buckets(counts: &[u32; AGE_BUCKETS]) -> Vec<Bucket> {
         return Vec::new();
     };
     let bucket = |index: usize| Bucket {
-        below_seconds: 2f64.powi(index as i32 + 10) / 1e9,
+        below_seconds: (index < LAST).then(|| 2f64.powi(index as i32 + 10) / 1e9),
         samples: counts[index],
     };
-    (first..=last).map(bucket).collect()
+    (first.min(LAST - 1)..=last).map(bucket).collect()
 }
+
+const LAST: usize = AGE_BUCKETS - 1;
 
 fn millis(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
@@ -320,6 +324,25 @@ mod tests {
         };
         let site = site(snapshot.info(), facts, |tick| f64::from(tick) * 5.0);
         golden::check("history.json", &pretty(&[history, layers, site]));
+    }
+
+    /// What is a week old is not below 6.5 days: the last bucket has no end.
+    #[test]
+    fn the_last_bucket_takes_the_rest() {
+        let mut counts = [0; AGE_BUCKETS];
+        counts[LAST] = 7;
+        let bucket = |below_seconds, samples| Bucket {
+            below_seconds,
+            samples,
+        };
+        assert_eq!(
+            buckets(&counts),
+            [bucket(Some(2f64.powi(48) / 1e9), 0), bucket(None, 7)]
+        );
+        counts[0] = 1;
+        let all = buckets(&counts);
+        assert_eq!(all.len(), AGE_BUCKETS);
+        assert_eq!(all[0], bucket(Some(1024e-9), 1));
     }
 
     fn pretty(lines: &[String]) -> String {

@@ -110,30 +110,37 @@ function spark(history, wall, interval) {
   );
 }
 
-/// Bars for times that double from one to the next.
+/// Bars for times that double from one to the next; the last of all takes the rest.
 function histogram(buckets) {
   const all = buckets.reduce((sum, bucket) => sum + bucket.samples, 0);
   if (!all) return el("p", { class: "muted" }, "No sample.");
   const [width, height] = [260, 64];
   const most = Math.max(...buckets.map((bucket) => bucket.samples));
   const each = width / Math.max(buckets.length, 6);
+  const starts = buckets.map((bucket, index) => (bucket.below_seconds === null ? buckets[index - 1].below_seconds : bucket.below_seconds / 2));
+  const span = (index) => {
+    const { below_seconds: end } = buckets[index];
+    return end === null ? `over ${duration(starts[index])}` : `${duration(starts[index])} to ${duration(end)}`;
+  };
   const bars = buckets.map((bucket, index) => {
     const size = bucket.samples ? Math.max(1.5, (bucket.samples / most) * (height - 4)) : 0;
-    const title = `${duration(bucket.below_seconds / 2)} to ${duration(bucket.below_seconds)}: ${plural(bucket.samples, "sample")}`;
+    const title = `${span(index)}: ${plural(bucket.samples, "sample")}`;
     return svg(
       "rect",
       { x: (index * each + 0.5).toFixed(1), y: (height - size).toFixed(1), width: Math.max(1, each - 1.5).toFixed(1), height: size.toFixed(1) },
       svg("title", {}, title),
     );
   });
-  const [first, last] = [buckets[0].below_seconds / 2, buckets.at(-1).below_seconds];
+  const end = buckets.at(-1).below_seconds;
+  const last = end === null ? `over ${duration(starts.at(-1))}` : duration(end);
   let seen = 0;
-  const median = buckets.find((bucket) => (seen += bucket.samples) * 2 >= all);
-  const middle = `half below ${duration(median.below_seconds)}`;
+  const median = buckets.findIndex((bucket) => (seen += bucket.samples) * 2 >= all);
+  const half = buckets[median].below_seconds;
+  const middle = half === null ? `half over ${duration(starts[median])}` : `half below ${duration(half)}`;
   return el(
     "div",
     {},
     svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `${plural(all, "sample")}, ${middle}`, class: "bars" }, bars),
-    el("div", { class: "ends" }, el("span", {}, duration(first)), el("span", {}, middle), el("span", {}, duration(last))),
+    el("div", { class: "ends" }, el("span", {}, duration(starts[0])), el("span", {}, middle), el("span", {}, last)),
   );
 }
