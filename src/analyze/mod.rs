@@ -8,6 +8,7 @@ mod diff;
 mod estimate;
 #[cfg(feature = "server")]
 pub(crate) mod figures;
+mod frames;
 pub(crate) mod growth;
 #[cfg(feature = "server")]
 mod thinning;
@@ -28,6 +29,7 @@ pub(crate) use caller::{Caller, pseudo_function, source, visible};
 pub use choice::{By, Sort};
 pub use diff::{Change, Diff, MatchedBy};
 pub use estimate::Estimate;
+pub(crate) use frames::FrameBudget;
 pub use growth::{Pattern, Verdict};
 #[cfg(feature = "server")]
 pub(crate) use thinning::thin;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::growth::{self, Group, Lifetimes, Member, Pattern, SiteEvidence, Span, Verdict, Watch};
 use super::series::Series;
-use super::{Estimate, whole_sites};
+use super::{Estimate, FrameBudget, whole_sites};
 use crate::snapshot::watched::SiteWatch;
 use crate::snapshot::{Facts, Info, Site, Snapshot, Totals};
 pub use naming::GrowthFrame;
@@ -77,7 +77,8 @@ pub struct Growth {
     /// What else would look like this, where it alarms.
     pub caution: Option<String>,
     /// The stack with inlined frames, innermost first; where several stacks have one verdict, what
-    /// they have in common from `function` outwards.
+    /// they have in common from `function` outwards. Empty where the stacks of worse verdicts have taken
+    /// 8 MiB.
     pub frames: Vec<GrowthFrame>,
 }
 
@@ -95,14 +96,18 @@ pub struct Report {
     pub tick_seconds: f64,
     /// Nothing is judged before this much was watched.
     pub min_watch_seconds: f64,
-    /// A steady leak slower than this cannot be told yet: fewer than ten samples are expected of it.
-    pub visible_bytes_per_second: f64,
+    /// A steady leak slower than this cannot be told yet: fewer than ten samples are expected of it, at
+    /// the largest interval so far. None before anything was watched, and while sampling is off.
+    pub visible_bytes_per_second: Option<f64>,
     /// Sites without a history because there are too many.
     pub sites_left_out: usize,
     /// The process's memory and its limit; none where they cannot be read.
     pub memory: Option<Memory>,
     /// Worst first.
     pub verdicts: Vec<Growth>,
+    /// How many of `verdicts`, from there on, have no `frames`, because all together would take more
+    /// than 8 MiB.
+    pub verdicts_without_frames: usize,
 }
 
 /// Where the process's memory is heading.
@@ -230,24 +235,33 @@ impl<'s> Judged<'s> {
 
     fn report(&self) -> Option<Report> {
         let (snapshot, watch) = (self.snapshot, &self.watch);
-        let verdicts: Vec<Growth> = self.groups.iter().map(|group| self.growth(group)).collect();
+        // Alarms come first: whoever has to do without frames is calm, unless the alarms are thousands.
+        let mut frames = FrameBudget::default();
+        let groups = self.groups.iter();
+        let verdicts: Vec<Growth> = groups
+            .map(|group| self.growth(group, &mut frames))
+            .collect();
         Some(Report {
             info: snapshot.info.clone(),
             watched_seconds: watch.watched_seconds(),
             tick_seconds: watch.tick_seconds,
             min_watch_seconds: watch.min_seconds,
-            visible_bytes_per_second: growth::smallest_visible_rate(
-                watch.interval_bytes,
-                watch.watched_seconds(),
-            ),
+            visible_bytes_per_second: self.visible_bytes_per_second(),
             sites_left_out: snapshot.watched.as_ref()?.sites_left_out,
             memory: memory(&snapshot.info.process, &verdicts),
             verdicts,
+            verdicts_without_frames: frames.cut,
         })
     }
 
+    fn visible_bytes_per_second(&self) -> Option<f64> {
+        let (info, watched) = (&self.snapshot.info, self.watch.watched_seconds());
+        (info.interval_bytes > 0 && watched > 0.0)
+            .then(|| growth::smallest_visible_rate(info.largest_interval_bytes, watched))
+    }
+
     /// A group in words.
-    fn growth(&self, group: &Group) -> Growth {
+    fn growth(&self, group: &Group, frames: &mut FrameBudget) -> Growth {
         let sites = self.sites(group);
         let judgement = &group.judgement;
         let of_caller = group.level == growth::CALLER;
@@ -259,7 +273,10 @@ impl<'s> Judged<'s> {
             .for_each(|known| allocated += known.site.allocated);
         let largest = sites[0];
         let names: Vec<&Name<'_>> = sites.iter().map(|known| &known.name).collect();
-        let frames = naming::common(&names, of_caller);
+        let mut stack = naming::common(&names, of_caller);
+        if !frames.admits(&stack) {
+            stack.clear();
+        }
         let own = largest.name.own();
         let own = own.filter(|own| own.function != largest.name.function);
         let mut growth = Growth {
@@ -282,7 +299,7 @@ impl<'s> Judged<'s> {
             confidence: judgement.confidence,
             evidence: growth::sentence(judgement),
             caution: growth::caution(judgement),
-            frames,
+            frames: stack.into_iter().map(GrowthFrame::of).collect(),
         };
         if of_caller {
             growth.blame_caller(&largest.name);

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::json::{FrameBudget, Header, JsonFrame};
-use crate::analyze::{By, Change, Diff, Estimate, MatchedBy};
+use super::json::{Header, JsonFrame};
+use crate::analyze::{By, Change, Diff, Estimate, FrameBudget, MatchedBy};
 
 impl Diff<'_> {
     /// The table as one JSON object, with a line break at its end. Rows have frames as in

@@ -14,27 +14,24 @@ const CALM: usize = 10;
 const PER_TIME: [(f64, &str); 3] = [(1.0, "/s"), (60.0, "/min"), (3_600.0, "/h")];
 
 impl Report {
-    /// The report as one JSON object, with a line break at its end.
+    /// The report as one JSON object, with a line break at its end. `verdicts_without_frames` says how
+    /// many of the last have none, because those of all would take more than 8 MiB.
     pub fn to_json(&self) -> String {
         let table = Table {
             snapshot: Header::of(&self.info),
             history_seconds: self.watched_seconds,
             tick_seconds: self.tick_seconds,
             min_watch_seconds: self.min_watch_seconds,
-            too_early_below_bytes_per_second: self.too_early_below(),
+            too_early_below_bytes_per_second: self.visible_bytes_per_second,
             sites_left_out: self.sites_left_out,
             memory: self.memory.as_ref(),
             verdicts: &self.verdicts,
+            verdicts_without_frames: self.verdicts_without_frames,
         };
         // Plain structs of numbers and strings do not fail to serialise.
         let mut text = serde_json::to_string_pretty(&table).unwrap_or_default();
         text.push('\n');
         text
-    }
-
-    /// None before anything was watched.
-    fn too_early_below(&self) -> Option<f64> {
-        (self.watched_seconds > 0.0).then_some(self.visible_bytes_per_second)
     }
 }
 
@@ -49,6 +46,7 @@ struct Table<'a> {
     sites_left_out: usize,
     memory: Option<&'a Memory>,
     verdicts: &'a [Growth],
+    verdicts_without_frames: usize,
 }
 
 impl fmt::Display for Report {
@@ -79,9 +77,11 @@ impl fmt::Display for Report {
         if let Some(memory) = &self.memory {
             writeln!(f, "{}", outlook(memory))?;
         }
-        if let Some(rate) = self.too_early_below() {
+        if let Some(rate) = self.visible_bytes_per_second {
             let rate = rate_text(&Estimate::exact(rate));
             writeln!(f, "too early to tell below {rate}")?;
+        } else if self.info.interval_bytes == 0 {
+            writeln!(f, "sampling is off: a leak that begins now would not show")?;
         }
         let (alarms, calm): (Vec<_>, Vec<_>) = self
             .verdicts

@@ -55,6 +55,29 @@ fn the_outlook_is_told_as_far_as_it_is_known() {
     );
 }
 
+/// A rate that was ten samples at the present interval is not what the past could show, and with
+/// sampling off no rate is.
+#[test]
+fn what_cannot_be_seen_yet_is_told_by_the_largest_interval() {
+    let mut snapshot = crate::analyze::watched_sample();
+    let told = |snapshot: &crate::Snapshot| {
+        let report = snapshot.growth().unwrap();
+        let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+        (
+            json["too_early_below_bytes_per_second"].clone(),
+            report.to_string(),
+        )
+    };
+    let (before, _) = told(&snapshot);
+    snapshot.info.interval_bytes /= 64;
+    assert_eq!(told(&snapshot).0, before);
+    snapshot.info.interval_bytes = 0;
+    let (rate, text) = told(&snapshot);
+    assert!(rate.is_null(), "{rate}");
+    assert!(text.contains("\nsampling is off: "), "{text}");
+    assert!(!text.contains("too early to tell below"), "{text}");
+}
+
 /// Scripts read these fields and people paste these lines: a change to them is a change to the
 /// public surface.
 #[test]

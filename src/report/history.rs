@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::json::{FrameBudget, Header, Line};
+use super::json::{Header, Line};
 use crate::analyze::figures::Figure;
 use crate::analyze::timeline::{Layer, Timeline};
-use crate::analyze::{Estimate, Row};
+use crate::analyze::{Estimate, FrameBudget, Row};
 use crate::snapshot::serial::Hex;
 use crate::snapshot::series::{Bin, Series};
 use crate::snapshot::{AGE_BUCKETS, Info};

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
-use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top, source};
+use crate::analyze::{Amounts, By, Estimate, FrameBudget, Row, Sort, Top, source};
 use crate::snapshot::{Dropped, Frame, Info, Origin};
 
 impl Top<'_> {
@@ -94,39 +94,11 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Bytes that the frames of all rows of one answer may take, about.
-const MAX_FRAME_BYTES: usize = 8 << 20;
-
-/// What a frame takes beyond its names.
-const FRAME_BYTES: usize = 120;
-
-/// Deals out the frames of an answer: rows have theirs whole, from the first on, until no more fit.
-pub(crate) struct FrameBudget {
-    left: usize,
-    /// Rows that had to do without.
-    pub(crate) cut: usize,
-}
-
-impl Default for FrameBudget {
-    fn default() -> Self {
-        FrameBudget {
-            left: MAX_FRAME_BYTES,
-            cut: 0,
-        }
-    }
-}
-
 impl FrameBudget {
     pub(crate) fn take<'a>(&mut self, frames: &[&'a Frame]) -> Vec<JsonFrame<'a>> {
-        let bytes = |frame: &&Frame| {
-            FRAME_BYTES + frame.function.len() + frame.file.as_ref().map_or(0, |file| file.len())
-        };
-        let bytes: usize = frames.iter().map(bytes).sum();
-        if self.cut > 0 || bytes > self.left {
-            self.cut += 1;
+        if !self.admits(frames) {
             return Vec::new();
         }
-        self.left -= bytes;
         frames.iter().map(|frame| JsonFrame::of(frame)).collect()
     }
 }

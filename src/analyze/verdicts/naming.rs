@@ -112,7 +112,7 @@ impl Name<'_> {
 
 /// The frames that all have in common, from the function to blame outwards, or from its caller; the
 /// whole stack of one.
-pub(super) fn common(names: &[&Name<'_>], from_caller: bool) -> Vec<GrowthFrame> {
+pub(super) fn common<'a>(names: &[&Name<'a>], from_caller: bool) -> Vec<&'a Frame> {
     let from = |name: &Name<'_>| match name.caller_place() {
         Some(caller) if from_caller => caller,
         _ => name.place,
@@ -130,11 +130,11 @@ pub(super) fn common(names: &[&Name<'_>], from_caller: bool) -> Vec<GrowthFrame>
             .take_while(|(a, b)| a.function == b.function);
         shared = &shared[..same.count()];
     }
-    shared.iter().map(|frame| GrowthFrame::of(frame)).collect()
+    shared.to_vec()
 }
 
 impl GrowthFrame {
-    fn of(frame: &Frame) -> Self {
+    pub(super) fn of(frame: &Frame) -> Self {
         GrowthFrame {
             function: frame.function.to_string(),
             location: source(frame),

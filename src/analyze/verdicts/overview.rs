@@ -1,6 +1,7 @@
 //! The verdicts in short, for those who ask often: most call sites are only counted.
 
 use super::{Growth, Judged};
+use crate::analyze::FrameBudget;
 use crate::analyze::growth::{Group, Verdict};
 use crate::snapshot::Snapshot;
 
@@ -35,10 +36,13 @@ impl Overview {
             .partition(|group| group.judgement.alarms());
         let live_bytes = |group: &Group| judged.live(group).bytes;
         calm.sort_by(|a, b| live_bytes(b).total_cmp(&live_bytes(a)));
+        let mut frames = FrameBudget::default();
         let shown = alarms.into_iter().chain(calm).take(SHOWN);
         Overview {
             counts: Verdict::ALL.map(|one| (one, count(one))).to_vec(),
-            shown: shown.map(|group| judged.growth(group)).collect(),
+            shown: shown
+                .map(|group| judged.growth(group, &mut frames))
+                .collect(),
         }
     }
 }

@@ -166,6 +166,38 @@ fn one_mistake_at_many_stacks_is_one_verdict_named_by_what_they_share() {
     assert_eq!(alone.count(Verdict::Leaking), 0, "{alone}");
 }
 
+/// Every frame of every verdict made this report 60 MB, kept and asked for every ten seconds.
+#[test]
+fn frames_go_to_the_worst_and_are_bounded() {
+    const SITES: u64 = 2_000;
+    let mut b = Builder::new();
+    let place = |n: u64| {
+        let name = format!("chat::handlers::handle_{n}<alloc::vec::Vec<u8>, chat::Session>");
+        frame(&name, "src/handlers.rs", 10, own("chat"))
+    };
+    let shared: Vec<u32> = (0..60).map(|n| b.location(n + 1, &[place(n)])).collect();
+    for site in 0..SITES {
+        let mut stack = vec![b.location(1_000 + site, &[place(1_000 + site)])];
+        stack.extend(&shared);
+        b.site(site, &stack, &[1e6], 0);
+    }
+    let calm = lived(Vec::new(), |_| 20 * testing::INTERVAL, 0);
+    let mut sites = vec![calm; SITES as usize];
+    *sites.last_mut().unwrap() = leaking(0, 6);
+    let report = judged(b.build(), sites);
+    assert_eq!(report.verdicts.len(), SITES as usize);
+    assert_eq!(report.verdicts[0].verdict, Verdict::Leaking);
+    let whole = report.verdicts.len() - report.verdicts_without_frames;
+    assert!((10..1_000).contains(&whole), "{whole}");
+    let (with, without) = report.verdicts.split_at(whole);
+    assert!(with.iter().all(|growth| growth.frames.len() == 61));
+    assert!(without.iter().all(|growth| growth.frames.is_empty()));
+    let json = report.to_json();
+    assert!(json.len() < 24 << 20, "{} bytes", json.len());
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["verdicts_without_frames"], SITES - whole as u64);
+}
+
 /// The fields that the design promises to scripts.
 #[test]
 fn a_verdict_serialises_to_the_agreed_fields() {

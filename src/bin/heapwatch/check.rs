@@ -216,11 +216,16 @@ fn held(limit: &Limit, report: Option<&Report>, diff: &Diff<'_>) -> String {
                 Limit::Leaking => "leaks",
                 _ => "leaks or grows",
             };
-            let unseen = Estimate::exact(report.visible_bytes_per_second).rate_text();
+            let unseen = match report.visible_bytes_per_second {
+                Some(rate) => {
+                    let rate = Estimate::exact(rate).rate_text();
+                    format!("too early to tell below {}", rate.trim_start_matches('+'))
+                }
+                None => "but sampling is off: a leak that begins now would not show".to_owned(),
+            };
             format!(
-                "no call site {who}; {judged} judged after {} of watching, too early to tell below {}",
+                "no call site {who}; {judged} judged after {} of watching, {unseen}",
                 Span(Duration::from_secs_f64(report.watched_seconds)),
-                unseen.trim_start_matches('+')
             )
         }
         _ => format!(

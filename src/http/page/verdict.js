@@ -104,7 +104,7 @@ function alarm(growth, open, old) {
     el("p", { class: "numbers" }, `${rate(growth.rate_bytes_per_second)}, ${bytesError(growth.live_bytes)} live in ${countError(growth.live_objects)} objects, watched for ${duration(growth.watched_seconds)}.`),
     el("p", {}, `${what}${upper(growth.evidence)}.${stacks}`),
     growth.caution && el("p", { class: "caution" }, `${upper(growth.caution)}.`),
-    stack(growth, item.querySelector(":scope > details")),
+    growth.frames.length > 0 && stack(growth, item.querySelector(":scope > details")),
     item.querySelector(":scope > button") ?? el("button", { type: "button", onclick: () => open(growth.site) }, "Show the call site"),
   ];
   setChildren(item, parts.filter(Boolean));
