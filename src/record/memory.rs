@@ -31,8 +31,8 @@ impl ThreadStack {
             bounds
         });
         if !(low..high).contains(&sp) {
-            // A coroutine's stack: how much is left of it is not known, but where it ends by a
-            // guard page, that cannot be read.
+            // A coroutine's stack: how much is left of it is not known. Where a guard page ends it,
+            // that page cannot be read; nothing tells the end of a stack without one.
             return room_is_readable(sp).then_some(ThreadStack {
                 from: 0,
                 to: 0,
