@@ -131,7 +131,8 @@ pub struct Location {
 /// One distinct stack and what was counted for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Site {
-    /// Stable across restarts of the same binary: a hash of build ids and offsets. Shown in hex.
+    /// Stable across restarts of the same binary: a hash of build ids and offsets. Shown in hex. Code
+    /// that was unloaded and loaded again elsewhere is one site, with the addresses of one of the two.
     pub id: u64,
     /// Indices into the snapshot's locations, innermost first, allocator frames removed. Empty for
     /// the overflow site and where no stack could be captured.

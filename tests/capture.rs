@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{CString, c_int, c_void};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -312,6 +312,42 @@ fn through_loaded_code() {
             assert!(heapwatch::snapshot().unwrap().live().bytes > 0.0);
         }
     }
+}
+
+/// A plugin that is unloaded and loaded again elsewhere is the same code: two sites of one id would
+/// give a metric two series of the same name.
+#[test]
+fn code_that_is_loaded_again_elsewhere_is_one_site() {
+    let _turn = my_turn();
+    sample_all();
+    let path = build_library("moved_plugin", 400);
+    let (mut places, mut seen) = (Vec::new(), Vec::new());
+    // Not unrolled, or the two calls would be at two places.
+    for _ in 0..black_box(2) {
+        let library = Library::open(&path);
+        seen.append(&mut library.call("moved_plugin"));
+        let snapshot = heapwatch::snapshot().unwrap();
+        let mut modules = snapshot.modules().iter();
+        let module = modules.find(|module| {
+            module.path.ends_with("moved_plugin.so") && !places.contains(&module.start)
+        });
+        let module = module.unwrap();
+        library.close();
+        let (start, length) = (module.start as *mut c_void, module.end - module.start);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: nothing is mapped there any more; from now on no other library can be.
+        let taken = unsafe { libc::mmap(start, length as usize, libc::PROT_NONE, flags, -1, 0) };
+        assert_eq!(taken, start);
+        places.push(module.start);
+    }
+    let snapshot = heapwatch::snapshot().unwrap();
+    let ids: HashSet<u64> = snapshot.sites().iter().map(|site| site.id).collect();
+    assert_eq!(ids.len(), snapshot.sites().len());
+    let bytes = seen.iter().map(|seen| seen.size as f64).sum::<f64>();
+    let lives = snapshot.sites().iter().map(|site| site.live);
+    let both = lives.filter(|live| live.objects == 2.0 && live.bytes == bytes);
+    assert_eq!(both.count(), 1);
+    seen.into_iter().for_each(|seen| seen.block.free());
 }
 
 /// Where no snapshot is taken between unloading one library and loading another at its place,

@@ -100,12 +100,16 @@ pub(crate) fn readings() -> Vec<Past> {
     sites::read().iter().map(read).collect()
 }
 
-/// A snapshot, and what names each of its sites in their order.
+/// A snapshot, and where in it what each key names is.
 #[cfg(feature = "server")]
-pub(crate) fn with_keys() -> Result<(Snapshot, Vec<SiteKey>), Error> {
+pub(crate) fn with_keys() -> Result<(Snapshot, Vec<(SiteKey, usize)>), Error> {
     super::check_installed()?;
-    let (snapshot, ids) = super::muted(|| take::take(Extent::Growth));
-    Ok((snapshot, ids.into_iter().map(SiteKey).collect()))
+    let (snapshot, places) = super::muted(|| take::take(Extent::Growth));
+    Ok((snapshot, keys(places).collect()))
+}
+
+pub(super) fn keys(places: take::Places) -> impl Iterator<Item = (SiteKey, usize)> {
+    places.into_iter().map(|(id, place)| (SiteKey(id), place))
 }
 
 /// The snapshot as it would have been taken when its sites' counters were those of `past`. What
@@ -114,23 +118,30 @@ pub(crate) fn with_keys() -> Result<(Snapshot, Vec<SiteKey>), Error> {
 #[cfg(feature = "server")]
 pub(crate) fn back_to(
     now: &Snapshot,
-    keys: &[SiteKey],
+    keys: &[(SiteKey, usize)],
     at_seconds: f64,
     past: &HashMap<SiteKey, Past>,
 ) -> Snapshot {
-    let site = |(site, key): (&Site, &SiteKey)| {
-        let past = past.get(key).filter(|past| past.samples > 0)?;
-        Some(Site {
-            live: past.live(),
-            allocated: past.allocated,
-            freed: past.freed,
-            samples: past.samples,
-            lifetimes: [0; AGE_BUCKETS],
-            ages: [0; AGE_BUCKETS],
-            ..site.clone()
-        })
+    let then = |site: &Site, past: &Past| Site {
+        live: past.live(),
+        allocated: past.allocated,
+        freed: past.freed,
+        samples: past.samples,
+        lifetimes: [0; AGE_BUCKETS],
+        ages: [0; AGE_BUCKETS],
+        ..site.clone()
     };
-    let sites: Vec<Site> = now.sites.iter().zip(keys).filter_map(site).collect();
+    let mut sites: Vec<Option<Site>> = vec![None; now.sites.len()];
+    for (key, place) in keys {
+        if let Some(past) = past.get(key).filter(|past| past.samples > 0) {
+            let site = then(&now.sites[*place], past);
+            match &mut sites[*place] {
+                Some(joined) => joined.join(&site),
+                none => *none = Some(site),
+            }
+        }
+    }
+    let sites: Vec<Site> = sites.into_iter().flatten().collect();
     let ago = Duration::from_secs_f64((now.info.watched_seconds - at_seconds).max(0.0));
     Snapshot {
         info: Info {
@@ -146,12 +157,17 @@ pub(crate) fn back_to(
     }
 }
 
-/// What is known beyond the counters of these sites, whose samples that are alive are given; none
-/// where nobody watches.
-pub(super) fn watched(ids: &[SiteId], now: u32, live: &[LiveSample]) -> Option<Box<Watched>> {
+/// What is known beyond the counters of so many sites, whose places and samples that are alive are
+/// given; none where nobody watches.
+pub(super) fn watched(
+    places: &[(SiteId, usize)],
+    sites: usize,
+    now: u32,
+    live: &[LiveSample],
+) -> Option<Box<Watched>> {
     history::read(|history| {
         let mut live = by_site(live);
-        let site = |id: &SiteId| {
+        let mut site = |id: &SiteId| {
             let (deaths, deaths_since) = sites::deaths(*id)
                 .filter(|_| *id != OVERFLOW)
                 .unwrap_or_default();
@@ -162,13 +178,17 @@ pub(super) fn watched(ids: &[SiteId], now: u32, live: &[LiveSample]) -> Option<B
                 live: live.remove(id).unwrap_or_default(),
             }
         };
+        let mut sites = vec![SiteWatch::default(); sites];
+        for (id, place) in places {
+            sites[*place].join(site(id));
+        }
         Box::new(Watched {
             now,
             started: history.started().unwrap_or(now).min(now),
             tick_seconds: tick_seconds(),
             min_seconds: history::min_watch_seconds(),
             sites_left_out: history.left_out(),
-            sites: ids.iter().map(site).collect(),
+            sites,
         })
     })
 }

@@ -1,12 +1,13 @@
 //! What some threads allocate between two moments, exactly: for assertions in tests.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use crate::Error;
 use crate::record::scopes::{self, Opened};
 use crate::record::settle_deferred;
 
-use super::evidence::SiteKey;
+use super::evidence::{self, SiteKey};
 use super::{Extent, Snapshot, check_installed, muted, take};
 
 /// While this lives, every allocation of the thread that opened it is counted, and of the threads
@@ -67,8 +68,8 @@ impl Drop for Scope {
     }
 }
 
-/// A snapshot, and the keys of its sites in their order.
-pub(crate) fn with_keys() -> (Snapshot, Vec<SiteKey>) {
-    let (snapshot, ids) = take::take(Extent::Counters);
-    (snapshot, ids.into_iter().map(SiteKey).collect())
+/// A snapshot, and where in it what each key names is.
+pub(crate) fn with_keys() -> (Snapshot, HashMap<SiteKey, usize>) {
+    let (snapshot, places) = take::take(Extent::Counters);
+    (snapshot, evidence::keys(places).collect())
 }

@@ -1,5 +1,6 @@
 //! Copies `record`'s tables into a snapshot.
 
+use std::collections::hash_map::Entry;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
@@ -14,8 +15,11 @@ use crate::record::{self, clock, modules, settings};
 use super::hash::NumberMap;
 use super::{Dropped, Extent, Facts, Info, Location, Module, Site, Snapshot, Totals, evidence};
 
-/// A snapshot, and the numbers of its sites in their order.
-pub(super) fn take(extent: Extent) -> (Snapshot, Vec<SiteId>) {
+/// Where in a snapshot each counted site is.
+pub(super) type Places = Vec<(SiteId, usize)>;
+
+/// A snapshot, and where what was counted is in it.
+pub(super) fn take(extent: Extent) -> (Snapshot, Places) {
     // Before the samples: what is born meanwhile must not look like a pause after it.
     let now = evidence::tick_now();
     modules::refresh();
@@ -25,26 +29,67 @@ pub(super) fn take(extent: Extent) -> (Snapshot, Vec<SiteId>) {
     let now_ns = clock::now_ns();
     let live = live::read();
     let ages = ages(&live, now_ns);
-    let sites = sites::read();
+    let counted = sites::read();
     let modules = modules::current().map_or(&[][..], |list| &list.modules);
     let mut locations = Locations::new(modules);
-    let ids: Vec<SiteId> = sites.iter().map(|(id, _)| *id).collect();
-    let sites = sites
-        .iter()
-        .map(|(id, site)| locations.site(*id, site, ages.get(id)))
-        .collect::<Vec<_>>();
+    let mut joined = Joined::default();
+    for (id, site) in &counted {
+        joined.add(*id, locations.site(*id, site, ages.get(id)));
+    }
+    let Joined { sites, places, .. } = joined;
     let snapshot = Snapshot {
         info: info(now_ns, sites.iter().map(|site| site.samples).sum()),
         modules: modules.iter().map(module).collect(),
         locations: locations.list,
-        sites,
         watched: match extent {
             Extent::Counters => None,
-            Extent::Growth => evidence::watched(&ids, now, &live),
+            Extent::Growth => evidence::watched(&places, sites.len(), now, &live),
         },
+        sites,
         names: OnceLock::new(),
     };
-    (snapshot, ids)
+    (snapshot, places)
+}
+
+/// Sites of one id as one: code that was unloaded, and loaded again at another address, is counted
+/// apart and is the same.
+#[derive(Default)]
+struct Joined {
+    sites: Vec<Site>,
+    places: Places,
+    /// By the snapshot's id.
+    known: NumberMap<u64, usize>,
+}
+
+impl Joined {
+    fn add(&mut self, counted: SiteId, site: Site) {
+        let place = match self.known.entry(site.id) {
+            Entry::Occupied(known) => {
+                self.sites[*known.get()].join(&site);
+                *known.get()
+            }
+            Entry::Vacant(new) => {
+                self.sites.push(site);
+                *new.insert(self.sites.len() - 1)
+            }
+        };
+        self.places.push((counted, place));
+    }
+}
+
+impl Site {
+    /// Adds what was counted elsewhere for the same stack.
+    pub(super) fn join(&mut self, other: &Site) {
+        self.live += other.live;
+        self.allocated += other.allocated;
+        self.freed += other.freed;
+        self.samples += other.samples;
+        let buckets = self.lifetimes.iter_mut().chain(&mut self.ages);
+        let others = other.lifetimes.iter().chain(&other.ages);
+        for (bucket, count) in buckets.zip(others) {
+            *bucket = bucket.saturating_add(*count);
+        }
+    }
 }
 
 type Ages = [u32; AGE_BUCKETS];

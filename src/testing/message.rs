@@ -175,8 +175,7 @@ struct Names {
 
 impl Names {
     fn new() -> Self {
-        let (snapshot, keys) = with_keys();
-        let places = keys.into_iter().zip(0..).collect();
+        let (snapshot, places) = with_keys();
         Names { snapshot, places }
     }
 
