@@ -69,7 +69,7 @@ pub(crate) fn current() -> Result<Arc<Report>, Error> {
     latest_if(
         &REPORT,
         |tick| tick == evidence::tick_now(),
-        Snapshot::growth,
+        |snapshot, _| snapshot.growth(),
     )
 }
 
@@ -81,30 +81,30 @@ pub(crate) fn recent() -> Result<Arc<Overview>, Error> {
     latest_if(&OVERVIEW, serves, Snapshot::growth_overview)
 }
 
-/// What was said last if its tick will do, or else what `say` says now.
+/// What was said last if its tick will do, or else what `say` says now, who is told what was.
 fn latest_if<T: Send + Sync>(
     kept: &'static Kept<T>,
     will_do: impl FnOnce(u32) -> bool,
-    say: impl Fn(&Snapshot) -> Option<T>,
+    say: impl Fn(&Snapshot, Option<&T>) -> Option<T>,
 ) -> Result<Arc<T>, Error> {
     snapshot::check_installed()?;
     if !history::is_running() {
         return Err(Error::NotWatched);
     }
-    let make = || {
+    let make = |before: Option<&T>| {
         let tick = evidence::tick_now();
-        let said = Arc::new(say(&snapshot::snapshot()?).ok_or(Error::NotWatched)?);
+        let said = Arc::new(say(&snapshot::snapshot()?, before).ok_or(Error::NotWatched)?);
         Ok::<_, Error>(Latest { said, tick })
     };
     snapshot::muted(|| {
         let Some(kept) = kept.get_or_init(Mutex::default) else {
-            return Ok(make()?.said);
+            return Ok(make(None)?.said);
         };
         // Those who ask meanwhile wait for the same answer instead of making their own.
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = match kept.take() {
             Some(latest) if will_do(latest.tick) => latest,
-            _ => make()?,
+            before => make(before.as_ref().map(|latest| &*latest.said))?,
         };
         Ok(Arc::clone(&kept.insert(latest).said))
     })

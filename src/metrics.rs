@@ -10,7 +10,6 @@ mod families;
 pub(crate) mod fixture;
 mod growth;
 mod heap;
-mod members;
 mod system;
 mod tasks;
 
@@ -25,7 +24,7 @@ use prometheus_client::registry::Registry;
 pub(crate) use exposition::Exposition;
 
 use crate::Error;
-use crate::analyze::{Caller, source};
+use crate::analyze::{Caller, MEMBERS, members, source};
 use crate::jemalloc::Jemalloc;
 use crate::process::{Process, own_cpu};
 use crate::snapshot::{self, Extent, Site, Snapshot, evidence, history};
@@ -164,7 +163,7 @@ impl Shown {
             .iter()
             .map(|site| (site.id, site.live.bytes))
             .collect();
-        self.members = members::members(&self.members, &bytes);
+        self.members = members(&self.members, &bytes, MEMBERS);
         self.names.retain(|id, _| self.members.contains(id));
         let unnamed = snapshot
             .sites

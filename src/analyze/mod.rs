@@ -11,6 +11,8 @@ pub(crate) mod figures;
 mod frames;
 pub(crate) mod growth;
 #[cfg(feature = "server")]
+mod members;
+#[cfg(feature = "server")]
 mod thinning;
 #[cfg(feature = "server")]
 pub(crate) mod timeline;
@@ -31,6 +33,8 @@ pub use diff::{Change, Diff, MatchedBy};
 pub use estimate::Estimate;
 pub(crate) use frames::FrameBudget;
 pub use growth::{Pattern, Verdict};
+#[cfg(feature = "server")]
+pub(crate) use members::{MEMBERS, members};
 #[cfg(feature = "server")]
 pub(crate) use thinning::thin;
 pub use top::{Amounts, Row, Top};

@@ -97,7 +97,7 @@ pub struct Report {
     /// Nothing is judged before this much was watched.
     pub min_watch_seconds: f64,
     /// A steady leak slower than this cannot be told yet: fewer than ten samples are expected of it, at
-    /// the largest interval so far. None before anything was watched, and while sampling is off.
+    /// the largest interval so far. None before anything was watched, and if sampling is or was off.
     pub visible_bytes_per_second: Option<f64>,
     /// Sites without a history because there are too many.
     pub sites_left_out: usize,
@@ -239,7 +239,7 @@ impl<'s> Judged<'s> {
         let mut frames = FrameBudget::default();
         let groups = self.groups.iter();
         let verdicts: Vec<Growth> = groups
-            .map(|group| self.growth(group, &mut frames))
+            .map(|group| self.growth(group, &[], &mut frames))
             .collect();
         Some(Report {
             info: snapshot.info.clone(),
@@ -256,12 +256,18 @@ impl<'s> Judged<'s> {
 
     fn visible_bytes_per_second(&self) -> Option<f64> {
         let (info, watched) = (&self.snapshot.info, self.watch.watched_seconds());
-        (info.interval_bytes > 0 && watched > 0.0)
+        (info.interval_bytes > 0 && !info.was_off && watched > 0.0)
             .then(|| growth::smallest_visible_rate(info.largest_interval_bytes, watched))
     }
 
-    /// A group in words.
-    fn growth(&self, group: &Group, frames: &mut FrameBudget) -> Growth {
+    /// The site that a group is told by: who has named it before, or else whoever holds most.
+    fn named<'k>(&self, sites: &[&'k Known<'s>], before: &[u64]) -> &'k Known<'s> {
+        let mut named = sites.iter().filter(|known| before.contains(&known.site.id));
+        named.next().unwrap_or(&sites[0])
+    }
+
+    /// A group in words, by the site that named it `before` if there is one.
+    fn growth(&self, group: &Group, before: &[u64], frames: &mut FrameBudget) -> Growth {
         let sites = self.sites(group);
         let judgement = &group.judgement;
         let of_caller = group.level == growth::CALLER;
@@ -271,27 +277,27 @@ impl<'s> Judged<'s> {
         sites
             .iter()
             .for_each(|known| allocated += known.site.allocated);
-        let largest = sites[0];
+        let named = self.named(&sites, before);
         let names: Vec<&Name<'_>> = sites.iter().map(|known| &known.name).collect();
         let mut stack = naming::common(&names, of_caller);
         if !frames.admits(&stack) {
             stack.clear();
         }
-        let own = largest.name.own();
-        let own = own.filter(|own| own.function != largest.name.function);
+        let own = named.name.own();
+        let own = own.filter(|own| own.function != named.name.function);
         let mut growth = Growth {
             verdict: judgement.verdict,
             pattern: judgement.pattern,
-            site: largest.site.id,
+            site: named.site.id,
             sites: sites.len(),
-            function: largest.name.function.clone(),
-            location: largest.name.location.clone(),
+            function: named.name.function.clone(),
+            location: named.name.location.clone(),
             own_function: own.as_ref().map(|own| own.function.clone()),
             own_location: own.and_then(|own| own.location),
-            through: largest.name.through(),
-            krate: largest.name.krate.clone(),
-            allocated_type: largest.name.allocated_type(),
-            task: largest.name.task(),
+            through: named.name.through(),
+            krate: named.name.krate.clone(),
+            allocated_type: named.name.allocated_type(),
+            task: named.name.task(),
             rate_bytes_per_second: judgement.rate,
             live_bytes: Estimate::bytes(&live, interval),
             live_objects: Estimate::objects(&live, &allocated, interval),
@@ -302,7 +308,7 @@ impl<'s> Judged<'s> {
             frames: stack.into_iter().map(GrowthFrame::of).collect(),
         };
         if of_caller {
-            growth.blame_caller(&largest.name);
+            growth.blame_caller(&named.name);
         }
         growth
     }

@@ -56,7 +56,8 @@ pub(super) fn verdicts(overview: &Overview) -> Vec<Family> {
     vec![sites, rate, low, high]
 }
 
-/// All but the verdict are the same for as long as the process lives.
+/// All but the verdict are the same while the same stacks are judged together. A function and a place
+/// other than before are those of the caller, when its callees are judged as one, or no longer are.
 fn labels(growth: &Growth) -> Labels {
     vec![
         ("site", format!("{:016x}", growth.site)),

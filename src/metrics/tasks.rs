@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use super::heap::TaskSeries;
-use super::members::members;
 use super::only;
-use crate::analyze::visible;
+use crate::analyze::{MEMBERS, members, visible};
 use crate::snapshot::{Site, Snapshot};
 use crate::symbols::spawned_task;
 
@@ -37,7 +36,7 @@ impl Tasks {
             }
         }
         let objects: Vec<(u64, f64)> = (0..).zip(series.iter().map(|task| task.objects)).collect();
-        self.shown = members(&self.shown, &objects);
+        self.shown = members(&self.shown, &objects, MEMBERS);
         let mut other = none("other");
         for (task, series) in (0_u64..).zip(&series) {
             if !self.shown.contains(&task) {

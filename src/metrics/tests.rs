@@ -55,7 +55,7 @@ fn written(registry: &Registry, form: Exposition) -> String {
 /// What is said of verdicts, as text.
 fn verdicts(form: Exposition) -> String {
     let mut registry = Registry::default();
-    let families = growth::verdicts(&watched_sample().growth_overview().unwrap());
+    let families = growth::verdicts(&watched_sample().growth_overview(None).unwrap());
     registry.register_collector(Box::new(Fixed(families)));
     written(&registry, form)
 }

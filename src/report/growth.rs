@@ -82,6 +82,11 @@ impl fmt::Display for Report {
             writeln!(f, "too early to tell below {rate}")?;
         } else if self.info.interval_bytes == 0 {
             writeln!(f, "sampling is off: a leak that begins now would not show")?;
+        } else if self.info.was_off {
+            writeln!(
+                f,
+                "sampling was off for a while: what leaked then does not show"
+            )?;
         }
         let (alarms, calm): (Vec<_>, Vec<_>) = self
             .verdicts

@@ -76,6 +76,11 @@ fn what_cannot_be_seen_yet_is_told_by_the_largest_interval() {
     assert!(rate.is_null(), "{rate}");
     assert!(text.contains("\nsampling is off: "), "{text}");
     assert!(!text.contains("too early to tell below"), "{text}");
+    snapshot.info.interval_bytes = 1;
+    snapshot.info.was_off = true;
+    let (rate, text) = told(&snapshot);
+    assert!(rate.is_null(), "{rate}");
+    assert!(text.contains("\nsampling was off "), "{text}");
 }
 
 /// Scripts read these fields and people paste these lines: a change to them is a change to the

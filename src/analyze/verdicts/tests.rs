@@ -1,5 +1,6 @@
 use super::*;
 use crate::analyze::series::Reading;
+use crate::snapshot::Origin;
 use crate::snapshot::evidence::{Deaths, LiveObject};
 use crate::snapshot::testing::{self, Builder, dependency, frame, own};
 use crate::snapshot::watched::Watched;
@@ -196,6 +197,50 @@ fn frames_go_to_the_worst_and_are_bounded() {
     assert!(json.len() < 24 << 20, "{} bytes", json.len());
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["verdicts_without_frames"], SITES - whole as u64);
+}
+
+/// Two calm sites that hold about the same must not take turns, nor two stacks of one: each turn would
+/// be a new series in Prometheus.
+#[cfg(feature = "server")]
+#[test]
+fn those_that_are_shown_stay() {
+    let snapshot = |last: [f64; 2], stacks: [f64; 2]| {
+        let mut b = Builder::new();
+        let mut hold = |site: u64, callers: &[u64], bytes: f64| {
+            let name = format!("chat::hold_{site}");
+            let held = b.location(site, &[frame(&name, "src/chat.rs", 7, own("chat"))]);
+            let mut stack = vec![held];
+            stack.extend(callers.iter().map(|caller| {
+                let main = frame("std::rt::main", "rt.rs", 1, Origin::Std);
+                b.location(*caller, &[main])
+            }));
+            b.site(stack.len() as u64 * 1_000 + site, &stack, &[bytes], 0);
+        };
+        (1..19).for_each(|site| hold(site, &[], 2e7));
+        hold(19, &[], last[0]);
+        hold(20, &[], last[1]);
+        hold(21, &[], stacks[0]);
+        hold(21, &[100], stacks[1]);
+        let mut snapshot = b.build();
+        snapshot.watched = Some(Box::new(watched(vec![churning(); snapshot.sites.len()])));
+        snapshot
+    };
+    let ids = |overview: &Overview| {
+        let mut ids: Vec<u64> = overview.shown.iter().map(|growth| growth.site).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let first = snapshot([8.1e6, 8e6], [5.1e7, 5e7]).growth_overview(None);
+    let first = first.unwrap();
+    assert_eq!(ids(&first).len(), 20);
+    let later = snapshot([8e6, 8.1e6], [5e7, 5.1e7]);
+    let anew = later.growth_overview(None).unwrap();
+    let gone = ids(&first)
+        .into_iter()
+        .filter(|id| !ids(&anew).contains(id));
+    assert_eq!(gone.count(), 2, "both would be others");
+    let next = later.growth_overview(Some(&first)).unwrap();
+    assert_eq!(ids(&next), ids(&first));
 }
 
 /// The fields that the design promises to scripts.

@@ -221,7 +221,7 @@ fn held(limit: &Limit, report: Option<&Report>, diff: &Diff<'_>) -> String {
                     let rate = Estimate::exact(rate).rate_text();
                     format!("too early to tell below {}", rate.trim_start_matches('+'))
                 }
-                None => "but sampling is off: a leak that begins now would not show".to_owned(),
+                None => "but not all was sampled: sampling is off, or was for a while".to_owned(),
             };
             format!(
                 "no call site {who}; {judged} judged after {} of watching, {unseen}",
