@@ -250,7 +250,11 @@ impl Browser {
     /// Presses a key; `modifiers` 8 is shift.
     pub fn key(&mut self, key: &str, modifiers: u32) {
         for kind in ["keyDown", "keyUp"] {
-            let event = json!({ "type": kind, "key": key, "code": key, "modifiers": modifiers });
+            let number = if key == "Escape" { 27 } else { 0 };
+            let event = json!({
+                "type": kind, "key": key, "code": key, "modifiers": modifiers,
+                "windowsVirtualKeyCode": number
+            });
             self.call("Input.dispatchKeyEvent", event);
         }
     }
