@@ -1,6 +1,5 @@
 use super::*;
 use crate::analyze::series::Reading;
-use crate::snapshot::Origin;
 use crate::snapshot::evidence::{Deaths, LiveObject};
 use crate::snapshot::testing::{self, Builder, dependency, frame, own};
 use crate::snapshot::watched::Watched;
@@ -211,7 +210,7 @@ fn those_that_are_shown_stay() {
             let held = b.location(site, &[frame(&name, "src/chat.rs", 7, own("chat"))]);
             let mut stack = vec![held];
             stack.extend(callers.iter().map(|caller| {
-                let main = frame("std::rt::main", "rt.rs", 1, Origin::Std);
+                let main = frame("std::rt::main", "rt.rs", 1, crate::snapshot::Origin::Std);
                 b.location(*caller, &[main])
             }));
             b.site(stack.len() as u64 * 1_000 + site, &stack, &[bytes], 0);
