@@ -29,6 +29,7 @@ const UNSAFE: &[&str] = &[
     "alloc.rs",
     "alloc/jemalloc.rs",
     "record/caches.rs",
+    "record/elf.rs",
     "record/fork.rs",
     "record/inherit.rs",
     "record/memory.rs",

@@ -7,6 +7,7 @@
 pub(crate) mod caches;
 pub(crate) mod clock;
 pub(crate) mod deaths;
+mod elf;
 pub(crate) mod fork;
 pub(crate) mod inherit;
 pub(crate) mod live;
