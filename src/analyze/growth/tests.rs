@@ -60,6 +60,15 @@ fn judged_since(
     )
 }
 
+fn born_every_20_ticks(count: u32) -> Vec<LiveObject> {
+    let object = |index| LiveObject {
+        birth: index * 20,
+        weight: 1_000.0,
+        bytes: UNIT / 1_000,
+    };
+    (0..count).map(object).collect()
+}
+
 /// By Little's law the same growth is the load's if births grew as much, and the site's if not.
 #[test]
 fn growth_is_told_from_load() {
@@ -87,13 +96,7 @@ fn growth_is_told_from_load() {
 /// Samples are known from the start of the process also where the history began later.
 #[test]
 fn a_watch_may_begin_late() {
-    let live: Vec<LiveObject> = (0..62)
-        .map(|index| LiveObject {
-            birth: index * 20,
-            weight: 1_000.0,
-            bytes: UNIT / 1_000,
-        })
-        .collect();
+    let live = born_every_20_ticks(62);
     let flat = series(240, |_| 60, |_| 0);
     let judgement = judged(&flat, &live, &watch(1_240, 1_000));
     assert_eq!(judgement.verdict, Verdict::Leaking);
@@ -110,13 +113,7 @@ fn a_watch_may_begin_late() {
 /// none died would accuse every site for which there was no memory. What came later counts.
 #[test]
 fn unnoted_deaths_are_not_taken_for_none() {
-    let live: Vec<LiveObject> = (0..60)
-        .map(|index| LiveObject {
-            birth: index * 20,
-            weight: 1_000.0,
-            bytes: UNIT / 1_000,
-        })
-        .collect();
+    let live = born_every_20_ticks(60);
     let flat = series(1_200, |_| 60, |tick| tick / 20);
     let watch = watch(1_200, 0);
     let verdict = |since| judged_since(since, &flat, &live, &watch).verdict;
