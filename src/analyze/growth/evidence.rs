@@ -68,7 +68,7 @@ pub(crate) struct SiteEvidence<'a> {
     pub(crate) deaths_since: u32,
     /// The samples that are alive, in any order.
     pub(crate) live: &'a [LiveObject],
-    /// Lifetimes of freed samples, for the words only.
+    /// Lifetimes of freed samples, since the process began.
     pub(crate) lifetimes: Lifetimes<'a>,
     /// Whether many call sites share this entry because the site table was full.
     pub(crate) mixed: bool,
