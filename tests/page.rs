@@ -7,18 +7,19 @@
 #[path = "page/browser.rs"]
 mod browser;
 mod common;
+#[path = "page/gap.rs"]
+mod gap;
+#[path = "page/rows.rs"]
+mod rows;
 #[path = "common/service.rs"]
 mod service;
 #[path = "page/trouble.rs"]
 mod trouble;
 
-use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use browser::Browser;
-use common::branches::branch;
-use common::program::{Program, obey};
 use service::Service;
 
 #[global_allocator]
@@ -29,8 +30,12 @@ const MAX_PICTURE: usize = 300_000;
 
 /// The example with a tick of a quarter of a second.
 fn chat(variables: &[(&str, &str)]) -> Service {
+    chat_with(&[], variables)
+}
+
+fn chat_with(flags: &[&str], variables: &[(&str, &str)]) -> Service {
     let variables = [&[("HEAPWATCH_TICK", "0.25")], variables].concat();
-    Service::with(&[], "127.0.0.1:0", &variables)
+    Service::with(flags, "127.0.0.1:0", &variables)
 }
 
 fn root() -> &'static Path {
@@ -461,91 +466,4 @@ fn the_token_is_asked_for_once() {
     for complaint in browser.complaints() {
         assert!(complaint.contains("401"), "{complaint}");
     }
-}
-
-/// With those of the program itself not quite the ten thousand rows that a table may have.
-const SITES: u32 = 9_900;
-
-#[inline(never)]
-fn the_needle() -> Vec<u8> {
-    black_box(vec![2; 1])
-}
-
-/// Rows that could not be loaded must not be told to hold nothing, and can be asked for again.
-fn a_search_that_fails(browser: &mut Browser) {
-    browser.eval(
-        "{ window.real = fetch; window.fetch = async (path, options) => { \
-         if (!path.includes('n=10000')) return real(path, options); \
-         await new Promise((resolve) => (window.refuse = resolve)); \
-         return new Response('too busy', { status: 503 }); } }",
-    );
-    let status = "document.getElementById('table-status').textContent";
-    let more = "document.getElementById('more-rows').hidden";
-    browser.fill("#search", "the_needle");
-    browser.until("window.refuse");
-    let text = browser.text(status);
-    assert!(
-        text.starts_with("0 matches among the first 200 of "),
-        "{text}"
-    );
-    browser.eval("refuse()");
-    browser.until(&format!("{status} === 'too busy'"));
-    assert_eq!(browser.eval(more), false);
-    // The next answer is of the few again.
-    browser.until(&format!("{status} !== 'too busy'"));
-    let text = browser.text(status);
-    assert!(
-        text.starts_with("0 matches among the first 200 of "),
-        "{text}"
-    );
-    assert_eq!(browser.eval(more), false);
-    browser.eval("{ window.fetch = real; }");
-}
-
-#[test]
-#[ignore = "needs chromium"]
-fn ten_thousand_sites_do_not_freeze_it() {
-    if common::child::is_child() {
-        heapwatch::set_interval(1).unwrap();
-        let (mut kept, mut needle) = (Vec::new(), Vec::new());
-        obey(|order| {
-            assert_eq!(order, "fill");
-            for path in 0..SITES {
-                branch(path, 14, 100, &mut kept);
-            }
-            needle = the_needle();
-        });
-        return;
-    }
-    let mut program = Program::start("ten_thousand_sites_do_not_freeze_it");
-    program.order("fill");
-    let mut browser = Browser::start();
-    browser.go(&format!("http://{}/", program.addr));
-    browser.until("document.querySelectorAll('#rows tr').length > 5");
-    browser.eval(
-        "window.longest = 0; new PerformanceObserver((list) => { for (const task of \
-         list.getEntries()) longest = Math.max(longest, task.duration); }) \
-         .observe({ type: 'longtask', buffered: true })",
-    );
-    a_search_that_fails(&mut browser);
-    let begun = Instant::now();
-    // It holds least of all, so it is not among those that are asked for at first.
-    browser.fill("#search", "the_needle");
-    browser.until(&format!(
-        "{NAMES}.length === 1 && {NAMES}[0].innerText.includes('the_needle')"
-    ));
-    let found = begun.elapsed();
-    browser.click("[data-order=objects]");
-    browser.fill("#search", "");
-    browser.until(&format!("{NAMES}.length === 20"));
-    browser.wait(Duration::from_secs(1));
-    let longest = browser.eval("longest").as_f64().unwrap();
-    // Nothing is looked for any more: the rows that hold most are enough, and are kept up to date.
-    browser.until("!document.getElementById('more-rows').hidden");
-    let status = browser.text("document.getElementById('table-status').textContent");
-    println!("{status}; found in {found:?}; the longest task took {longest} ms");
-    let sites = status.split(' ').next().unwrap().replace(',', "");
-    assert!(sites.parse::<u32>().unwrap() > SITES, "{status}");
-    assert!(longest < 1_000.0, "{longest} ms");
-    assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -30,7 +30,7 @@ use crate::metrics::{Collector, Exposition, Source, render};
 use crate::process::own_cpu;
 use crate::snapshot::{self, Extent, Snapshot};
 
-/// How long the parts of a request may take.
+/// How long the parts of a request may take, and the end of the endpoint.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// For request line and headers, and between two requests.
@@ -39,6 +39,8 @@ pub(super) struct Patience {
     pub(super) request: Duration,
     /// For the client to read the answer.
     pub(super) read: Duration,
+    /// For work that has begun, when the endpoint ends.
+    pub(super) shutdown: Duration,
 }
 
 impl Default for Patience {
@@ -47,6 +49,7 @@ impl Default for Patience {
             head: Duration::from_secs(10),
             request: Duration::from_secs(10),
             read: Duration::from_secs(30),
+            shutdown: Duration::from_secs(2),
         }
     }
 }
@@ -62,9 +65,6 @@ pub(super) struct Service {
     profiles: Gate,
     store: Arc<Store>,
 }
-
-/// How long work that has begun may keep the endpoint from ending.
-const SHUTDOWN: Duration = Duration::from_secs(2);
 
 impl Service {
     pub(super) fn new(policy: Policy, patience: Patience, source: Source) -> Service {
@@ -115,11 +115,11 @@ impl Service {
         reply.into()
     }
 
-    /// Returns when the work that has begun is finished, or after [`SHUTDOWN`].
+    /// Returns when the work that has begun is finished, or has had the time that it may have.
     pub(super) async fn finish(&self) {
         let lanes = async { tokio::join!(self.reports.acquire(), self.scrapes.acquire()) };
         // Too late: nobody is kept any longer.
-        let _ = timeout(SHUTDOWN, lanes).await;
+        let _ = timeout(self.patience.shutdown, lanes).await;
     }
 
     async fn perform(&self, answer: Answer, slot: Option<&Slot>) -> Reply {

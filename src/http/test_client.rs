@@ -16,6 +16,7 @@ pub(super) const SHORT: Patience = Patience {
     head: Duration::from_millis(300),
     request: Duration::from_millis(400),
     read: Duration::from_millis(600),
+    shutdown: Duration::from_millis(200),
 };
 
 pub(super) fn fixed() -> Source {

@@ -156,13 +156,13 @@ fn verdict(diff: &Diff<'_>) -> String {
 }
 
 fn limits(f: &mut fmt::Formatter<'_>, earlier: &Info, later: &Info) -> fmt::Result {
-    let coarser = if later.largest_interval_bytes < earlier.largest_interval_bytes {
-        earlier
-    } else {
-        later
-    };
     if earlier.error_bars && later.error_bars {
-        writeln!(f, "{}", unseen(coarser))?;
+        let knows_less = if sees_less(earlier) > sees_less(later) {
+            earlier
+        } else {
+            later
+        };
+        writeln!(f, "{}", unseen(knows_less))?;
     }
     for dropped in &later.dropped {
         let samples = number::thousands(dropped.samples);
@@ -172,6 +172,11 @@ fn limits(f: &mut fmt::Formatter<'_>, earlier: &Info, later: &Info) -> fmt::Resu
         writeln!(f, "note: {note}")?;
     }
     Ok(())
+}
+
+/// How much may be missing from a snapshot: the more, the larger.
+fn sees_less(info: &Info) -> (bool, u64) {
+    (info.was_off, info.largest_interval_bytes)
 }
 
 fn numbers(row: &Change<'_>) -> String {
@@ -276,6 +281,23 @@ mod tests {
     use crate::analyze::By;
     use crate::report::golden;
     use crate::snapshot::testing::grown;
+
+    /// One of two runs that was not sampled all the time leaves the difference without a bound.
+    #[test]
+    fn it_says_that_sampling_was_off_in_either() {
+        let (before, after) = grown();
+        let mut gappy = before.clone();
+        gappy.info.was_off = true;
+        gappy.info.largest_interval_bytes = 1;
+        gappy.info.profile_id = 7;
+        for text in [
+            gappy.diff(&after).to_string(),
+            after.diff(&gappy).to_string(),
+        ] {
+            assert!(text.contains("sampling was off for a while"), "{text}");
+            assert!(!text.contains("holds less than"), "{text}");
+        }
+    }
 
     /// The text that people paste: any change to it is to be looked at.
     #[test]

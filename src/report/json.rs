@@ -60,10 +60,14 @@ pub(crate) struct Header<'a> {
     taken_seconds: f64,
     watched_seconds: f64,
     pid: u32,
+    /// At this moment: 0 is off.
     interval_bytes: u64,
+    /// Whether sampling was off for a while: what was allocated then is in no number.
+    was_off: bool,
     /// Whether the intervals mean anything: not for a profile that another tool wrote.
     error_bars: bool,
-    /// What a call site can hold without having been met by a sample; unknown if none was taken.
+    /// What a call site can hold without having been met by a sample; unknown if none was taken, and
+    /// if sampling was off.
     unseen_bytes: Option<u64>,
     samples: u64,
     dropped: &'a [Dropped],
@@ -79,6 +83,7 @@ impl<'a> Header<'a> {
             watched_seconds: info.watched_seconds,
             pid: info.pid,
             interval_bytes: info.interval_bytes,
+            was_off: info.was_off,
             error_bars: info.error_bars,
             unseen_bytes: match info.largest_interval_bytes {
                 _ if info.was_off => None,
@@ -187,6 +192,30 @@ mod tests {
             "top_crate.json",
             &snapshot.top(By::Crate).limit(2).to_json(),
         );
+    }
+
+    /// Nothing bounds what was allocated while nobody looked: a reader must be told why there is no
+    /// bound, in every answer that has one.
+    #[test]
+    fn what_has_no_bound_says_that_sampling_was_off() {
+        let parsed = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        let told = |header: &serde_json::Value| {
+            let bound = header["unseen_bytes"].as_u64();
+            (header["was_off"].as_bool(), bound)
+        };
+        let always_on = crate::analyze::watched_sample();
+        let mut snapshot = always_on.clone();
+        snapshot.info.was_off = true;
+        assert_eq!(
+            told(&parsed(always_on.top(By::Site).to_json())),
+            (Some(false), Some(3 * snapshot.info.largest_interval_bytes))
+        );
+        let gap = (Some(true), None);
+        assert_eq!(told(&parsed(snapshot.top(By::Site).to_json())), gap);
+        assert_eq!(told(&parsed(snapshot.growth().unwrap().to_json())), gap);
+        let diff = parsed(always_on.diff(&snapshot).to_json());
+        assert_eq!(told(&diff["from"]).0, Some(false));
+        assert_eq!(told(&diff["to"]), gap);
     }
 
     /// A reader adds rows up: integers must give the total exactly.

@@ -23,6 +23,9 @@ use crate::{Outcome, colour};
 const LOOKS: u32 = 6;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Why something that holds is not known to.
+const UNSAMPLED: &str = "but not all was sampled: sampling is off, or was for a while";
+
 pub(crate) fn run(args: &Check) -> Result<Outcome, Failure> {
     let output = Output::from(&args.to);
     output.check()?;
@@ -221,18 +224,24 @@ fn held(limit: &Limit, report: Option<&Report>, diff: &Diff<'_>) -> String {
                     let rate = Estimate::exact(rate).rate_text();
                     format!("too early to tell below {}", rate.trim_start_matches('+'))
                 }
-                None => "but not all was sampled: sampling is off, or was for a while".to_owned(),
+                None => UNSAMPLED.to_owned(),
             };
             format!(
                 "no call site {who}; {judged} judged after {} of watching, {unseen}",
                 Span(Duration::from_secs_f64(report.watched_seconds)),
             )
         }
-        _ => format!(
-            "no growth beyond {limit}; live bytes changed by {} in {}",
-            diff.total().live_bytes.change_text(),
-            Span(Duration::from_secs_f64(seconds(diff).max(0.0)))
-        ),
+        _ => {
+            let unseen = match diff.later().info().was_off {
+                true => format!(", {UNSAMPLED}"),
+                false => String::new(),
+            };
+            format!(
+                "no growth beyond {limit}; live bytes changed by {} in {}{unseen}",
+                diff.total().live_bytes.change_text(),
+                Span(Duration::from_secs_f64(seconds(diff).max(0.0)))
+            )
+        }
     }
 }
 

@@ -5,7 +5,7 @@ import { announce, busy, byId, el, save } from "./dom.js";
 import { bytesChangeError, bytesError, clock, countChange, duration, plural } from "./format.js";
 import { showFlame } from "./flame.js";
 import { frames } from "./site.js";
-import { title } from "./table.js";
+import { GAP, title } from "./table.js";
 
 const FEW = 12;
 
@@ -72,7 +72,7 @@ export class Diff {
     const significant = answer.rows.filter((row) => row.significant).length;
     const born = total.allocated_bytes ? ` ${bytesError(total.allocated_bytes)} allocated and ${bytesError(total.freed_bytes)} freed in between.` : "";
     const sure = answer.error_bars ? `${plural(significant, "row")} here changed more than sampling alone explains.` : "Of these files no errors are known.";
-    byId("diff-total").textContent = `Live bytes: ${bytesChangeError(total.live_bytes_change)}, from ${bytesError(total.before_bytes)} to ${bytesError(total.after_bytes)}.${born} ${sure}`;
+    byId("diff-total").textContent = `Live bytes: ${bytesChangeError(total.live_bytes_change)}, from ${bytesError(total.before_bytes)} to ${bytesError(total.after_bytes)}.${born} ${sure}${from.was_off || to.was_off ? ` ${GAP}` : ""}`;
     const ends = answer.rows.flatMap((row) => [row.live_bytes_change.low, row.live_bytes_change.high]);
     const scale = [Math.min(0, ...ends), Math.max(0, ...ends)];
     const rows = answer.rows.length ? answer.rows.map((row) => this.row(row, scale, answer.by)) : [el("tr", {}, el("td", { colspan: 4 }, "Nothing was allocated or freed."))];

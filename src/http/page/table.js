@@ -10,6 +10,9 @@ const PAGE = 20;
 const FEW = 200;
 const ALL = 10_000;
 
+/// Of a process that was not sampled all the time.
+export const GAP = "Sampling was off for a while: what was allocated then is in no number.";
+
 const estimate = (name) => (row) => row[name].estimate;
 
 /// What can be ordered by: column, the row's value, and whether the endpoint orders so, too.
@@ -38,12 +41,13 @@ export class Table {
     this.page = 0;
     this.open = undefined;
     this.verdicts = new Map();
-    /// Whether all rows are here, and whether all are wanted.
+    /// Whether all rows are here; whether they were asked for by hand, and whether to look for something.
     this.whole = false;
-    this.wantsAll = false;
+    this.loadedByHand = false;
+    this.looksForMore = false;
     byId("by").addEventListener("change", () => this.regroup());
     byId("search").addEventListener("input", () => this.search());
-    byId("more-rows").addEventListener("click", () => this.loadAll());
+    byId("more-rows").addEventListener("click", () => this.loadAll("loadedByHand"));
     byId("previous").addEventListener("click", () => this.turn(-1));
     byId("next").addEventListener("click", () => this.turn(1));
     for (const button of document.querySelectorAll("[data-order]")) {
@@ -59,6 +63,14 @@ export class Table {
   /// Whether there are rows that are not here. What holds nothing is never among the rows.
   get more() {
     return this.answer?.hidden_rows > 0 && !this.whole && this.rows.length >= FEW;
+  }
+
+  get wantsAll() {
+    return this.loadedByHand || this.looksForMore;
+  }
+
+  wantFew() {
+    Object.assign(this, { loadedByHand: false, looksForMore: false });
   }
 
   /// Asks for the rows again, once however often it is called. What is asked for later, with another
@@ -86,7 +98,7 @@ export class Table {
       this.show(answer);
     } catch (error) {
       if (this.asked !== asked) return;
-      this.wantsAll = this.whole;
+      if (!this.whole) this.wantFew();
       throw error;
     }
   }
@@ -109,20 +121,21 @@ export class Table {
   async regroup() {
     this.page = 0;
     this.open = undefined;
-    this.wantsAll = false;
+    this.wantFew();
     await this.attempt(() => this.refresh());
     if (byId("search").value) await this.search();
   }
 
   /// Another process: nothing of the one before is of use.
   restart() {
-    Object.assign(this, { answer: undefined, rows: [], open: undefined, wantsAll: false, verdicts: new Map(), asked: undefined });
+    this.wantFew();
+    Object.assign(this, { answer: undefined, rows: [], whole: false, open: undefined, verdicts: new Map(), asked: undefined });
     byId("rows").replaceChildren();
     byId("table-status").textContent = "Asking…";
   }
 
-  async loadAll() {
-    this.wantsAll = true;
+  async loadAll(why) {
+    this[why] = true;
     byId("more-rows").disabled = true;
     await this.attempt(() => this.refresh());
     byId("more-rows").disabled = false;
@@ -133,9 +146,9 @@ export class Table {
     this.page = 0;
     this.render();
     const searched = byId("search").value;
-    if (searched && this.more) await this.loadAll();
-    if (!searched && this.wantsAll) {
-      this.wantsAll = false;
+    if (searched && this.more) await this.loadAll("looksForMore");
+    if (!searched && this.looksForMore) {
+      this.looksForMore = false;
       await this.attempt(() => this.refresh());
     }
     announce(byId("table-status").textContent);
@@ -179,11 +192,12 @@ export class Table {
   async reveal(id) {
     byId("by").value = "site";
     byId("search").value = "";
-    Object.assign(this, { order: "live", up: false, open: id, wantsAll: false });
+    Object.assign(this, { order: "live", up: false, open: id });
+    this.wantFew();
     this.headers();
     await this.attempt(() => this.refresh());
     const found = () => this.found().findIndex((row) => row.id === id);
-    if (found() < 0 && this.more) await this.loadAll();
+    if (found() < 0 && this.more) await this.loadAll("looksForMore");
     this.page = Math.max(0, Math.floor(found() / PAGE));
     this.render();
     byId("rows").querySelector("[aria-expanded=true]")?.focus();
@@ -237,7 +251,8 @@ export class Table {
     byId("next").disabled = this.page >= pages - 1;
     byId("pager").hidden = pages === 1;
     const unseen = this.answer.unseen_bytes;
-    byId("unseen").textContent = unseen ? `A call site that is not listed holds less than ${bytesError({ estimate: unseen, low: unseen, high: unseen })}, with 95 % confidence. ` : "";
+    const bound = unseen ? `A call site that is not listed holds less than ${bytesError({ estimate: unseen, low: unseen, high: unseen })}, with 95 % confidence. ` : "";
+    byId("unseen").textContent = this.answer.was_off ? `${GAP} ` : bound;
     byId("notes").textContent = this.answer.notes.join(" ");
   }
 

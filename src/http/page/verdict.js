@@ -16,7 +16,7 @@ export function showGrowth(growth, open) {
   const level = of("leaking").length ? "leaking" : alarms.length ? "growing" : "calm";
   byId("verdict").className = level;
   set(byId("sentence"), headline);
-  set(byId("outlook"), detail);
+  set(byId("outlook"), [detail, gap(growth)].filter(Boolean).join(" "));
   byId("evidence").hidden = alarms.length === 0;
   const shown = new Map([...byId("alarms").children].map((one) => [one.dataset.site, one]));
   setChildren(byId("alarms"), alarms.map((one) => alarm(one, open, shown.get(one.site))));
@@ -64,6 +64,11 @@ function room(memory) {
 
 function watched(growth) {
   return `Watched for ${duration(growth.history_seconds)}.`;
+}
+
+/// What verdicts cannot know, however long they watch.
+function gap(growth) {
+  return growth.was_off && growth.interval_bytes > 0 ? "Sampling was off for a while: what leaked then does not show." : "";
 }
 
 /// Nothing alarms: what was watched, for how long, and what could not be seen yet.

@@ -5,6 +5,7 @@ mod popup;
 mod table;
 
 use heapwatch::report::Estimate;
+use heapwatch::snapshot::Info;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
@@ -129,7 +130,18 @@ fn alarms(view: &View) -> Vec<Line<'static>> {
     if lines.is_empty() {
         lines.push(Line::styled("nothing is known to leak or to grow", QUIET));
     }
+    lines.extend(gap(view.snapshot().info()).map(|words| Line::styled(words, QUIET)));
     lines
+}
+
+/// What verdicts cannot know.
+fn gap(info: &Info) -> Option<&'static str> {
+    match info.interval_bytes {
+        0 => Some("sampling is off: a leak that begins now would not show"),
+        _ => info
+            .was_off
+            .then_some("sampling was off for a while: what leaked then does not show"),
+    }
 }
 
 fn footer(view: &View) -> Line<'static> {

@@ -24,10 +24,10 @@ fn hold_on_to(bytes: usize) -> Vec<u8> {
     held
 }
 
-/// Two moments of this process: at the first it holds 64 MiB, at the second 1 and 2 MiB more, which
-/// are two sites. Made once, because finding the names of a test program takes long.
-fn moments() -> &'static [Snapshot; 2] {
-    static MOMENTS: OnceLock<[Snapshot; 2]> = OnceLock::new();
+/// Moments of this process: at the first it holds 64 MiB, at the second 1 and 2 MiB more, which are
+/// two sites; before the third, sampling was off, and at the fourth it is. Made once, because finding the names of a test program takes long.
+fn moments() -> &'static [Snapshot; 4] {
+    static MOMENTS: OnceLock<[Snapshot; 4]> = OnceLock::new();
     MOMENTS.get_or_init(|| {
         // Blocks of a MiB are then as good as never missed.
         heapwatch::set_interval(64 << 10).unwrap();
@@ -37,7 +37,11 @@ fn moments() -> &'static [Snapshot; 2] {
         let two = hold_on_to(2 * MIB);
         let second = named(heapwatch::snapshot().unwrap());
         drop((before, one, two));
-        [first, second]
+        heapwatch::set_interval(0).unwrap();
+        let off = named(heapwatch::snapshot().unwrap());
+        heapwatch::set_interval(64 << 10).unwrap();
+        let on_again = named(heapwatch::snapshot().unwrap());
+        [first, second, on_again, off]
     })
 }
 
@@ -154,6 +158,29 @@ fn the_chosen_row_stays_chosen() {
     for key in ["s", "s", "s"] {
         type_in(&mut view, key);
         assert_eq!(view.chosen().unwrap().key, chosen);
+    }
+}
+
+/// Nothing is calm where nobody looked.
+#[test]
+fn what_was_not_sampled_is_told_beside_the_verdicts() {
+    for (moment, gap) in [
+        (0, None),
+        (2, Some("sampling was off for a while: what leaked then")),
+        (
+            3,
+            Some("sampling is off: a leak that begins now would not show"),
+        ),
+    ] {
+        let mut view = View::new("http://127.0.0.1:6790/".to_owned(), poll(moment));
+        let lines = drawn(&mut view, 80, 24);
+        line_with(&lines, "nothing is known to leak or to grow");
+        match gap {
+            Some(words) => {
+                line_with(&lines, words);
+            }
+            None => assert!(!lines.join("\n").contains("off")),
+        }
     }
 }
 
