@@ -176,6 +176,30 @@ fn a_token_is_sent() {
     assert!(!help.text().contains("sesame"), "help must not show it");
 }
 
+/// What was allocated while sampling was off is in no number: no command may pass over that.
+#[test]
+fn every_command_says_that_sampling_was_off() {
+    // The service sets an interval itself, some time after its first allocation.
+    let service = Service::with(&[], "127.0.0.1:0", &[("HEAPWATCH_INTERVAL", "0")]);
+    let check = run(["check", &service.url, "--for=2s", "--fail-on=1GiB"]);
+    assert_eq!(check.status, Some(0), "{}{}", check.text(), check.stderr);
+    let text = check.text();
+    assert!(text.starts_with("held: no growth beyond 1GiB"), "{text}");
+    assert!(text.contains("but not all was sampled"), "{text}");
+    for arguments in [
+        vec!["top", &service.url],
+        vec!["growth", &service.url],
+        vec!["diff", &service.url, &service.url],
+    ] {
+        let told = run(&arguments).done();
+        assert!(
+            told.text().contains("\nsampling was off for a while"),
+            "{arguments:?}: {}",
+            told.text()
+        );
+    }
+}
+
 /// A limit that nothing can break yet, or that cannot be told to be broken, must not look held.
 #[test]
 fn a_check_that_cannot_tell_says_so() {
