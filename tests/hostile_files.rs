@@ -141,6 +141,19 @@ fn hostile_files_take_no_more_memory_than_stated() {
     // An empty message in the field of samples of a profile, 60 million times.
     let samples = bomb("", "\u{12}\0", 120, "");
     refused("millions of samples", &samples[..], "", 400);
+    // Of each site as many as may be, and far more together than a process has.
+    let watch = r#""growth":{"now_tick":9,"started_tick":0,"tick_seconds":5,"min_watch_seconds":0,"sites_left_out":0"#;
+    let empty = r#""modules":[],"frames":[],"locations":[],"sites":[]"#;
+    let watched = format!("{HEAD}{empty},{watch},\"sites\":[");
+    let births = "[0,1,0],".repeat(65_535) + "[0,1,0]";
+    let births = format!(r#"{{"site":0,"live":[{births}]}},"#);
+    let lists = bomb(&watched, &births, 40, "0]}}");
+    refused("millions of live samples", &lists[..], "2097152", 120);
+    let deaths = "[0,0,1],".repeat(223) + "[0,0,1]";
+    let deaths =
+        format!(r#"{{"site":0,"deaths":{{"bin_ticks":8,"counts":[{deaths}]}},"live":[]}},"#);
+    let tables = bomb(&watched, &deaths, 60, "0]}}");
+    refused("millions of deaths", &tables[..], "damaged", 100);
     let bomb_in_bomb = bomb("", "\u{1f}", 1, "");
     let doubly = {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());

@@ -41,7 +41,7 @@ pub use top::{Amounts, Row, Top};
 #[cfg(feature = "server")]
 pub(crate) use verdicts::Overview;
 pub use verdicts::{Growth, GrowthFrame, Limit, Memory, Report};
-pub(crate) use whole::{Carry, whole_sites};
+pub(crate) use whole::{Carry, Whole, whole_sites};
 
 #[cfg(test)]
 pub(crate) use verdicts::{sample as growth_sample, sample_snapshot as watched_sample};

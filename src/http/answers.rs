@@ -79,7 +79,7 @@ pub(super) fn diff(
             let file = "attachment; filename=\"diff.pb.gz\"";
             Ok(Reply::ok(PROTOBUF_GZIP, profile).with(header::CONTENT_DISPOSITION, file))
         }
-        DiffFormat::Folded => Ok(Reply::ok(TEXT, diff.folded())),
+        DiffFormat::Folded => folded(|to| diff.write_folded(to)),
         DiffFormat::Svg => diff_svg(&diff),
     }
 }
@@ -117,11 +117,17 @@ pub(super) fn flamegraph(
     };
     let diff = earlier.map(|earlier| earlier.diff(now));
     match (&diff, query.svg) {
-        (Some(diff), false) => Ok(Reply::ok(TEXT, diff.folded())),
-        (None, false) => Ok(Reply::ok(TEXT, now.folded(shown))),
+        (Some(diff), false) => folded(|to| diff.write_folded(to)),
+        (None, false) => folded(|to| now.write_folded(shown, to)),
         (Some(diff), true) => diff_svg(diff),
         (None, true) => snapshot_svg(now, shown),
     }
+}
+
+fn folded(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<Reply, Reply> {
+    let mut text = Vec::new();
+    write(&mut text).map_err(|error| Reply::error(StatusCode::NOT_FOUND, error))?;
+    Ok(Reply::ok(TEXT, text))
 }
 
 #[cfg(feature = "flamegraph")]

@@ -94,16 +94,16 @@ impl Deaths {
     }
 
     /// The counts that are not 0, as birth bin, age row and count.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (usize, usize, u16)> + '_ {
-        self.counts.iter().enumerate().flat_map(|(bin, rows)| {
-            let rows = rows.iter().enumerate();
-            rows.filter(|(_, count)| **count > 0)
-                .map(move |(row, count)| (bin, row, *count))
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (u8, u8, u16)> + '_ {
+        self.counts.iter().zip(0..).flat_map(|(rows, bin)| {
+            let rows = rows.iter().zip(0..);
+            rows.filter(|(count, _)| **count > 0)
+                .map(move |(count, row)| (bin, row, *count))
         })
     }
 
     /// A table as it was written down; none if it cannot be one.
-    pub(crate) fn from_counts(width: u32, counts: &[(usize, usize, u16)]) -> Option<Self> {
+    pub(crate) fn from_counts(width: u32, counts: &[(u8, u8, u16)]) -> Option<Self> {
         let shift = u8::try_from(width.checked_ilog2()?).ok()?;
         if !width.is_power_of_two() || shift > shift_for(u32::MAX) {
             return None;
@@ -113,7 +113,8 @@ impl Deaths {
             ..Self::new()
         };
         for (bin, row, count) in counts {
-            *table.counts.get_mut(*bin)?.get_mut(*row)? = *count;
+            let rows = table.counts.get_mut(usize::from(*bin))?;
+            *rows.get_mut(usize::from(*row))? = *count;
         }
         Some(table)
     }

@@ -194,6 +194,9 @@ impl<'s> Diff<'s> {
     /// Groups the changes by something else.
     #[must_use]
     pub fn by(self, by: By) -> Self {
+        if by == self.by {
+            return self;
+        }
         Diff::new(self.earlier, self.later, by, self.limit).width(self.width)
     }
 

@@ -1,5 +1,7 @@
 //! Whom a verdict names.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::analyze::{Caller, source, visible};
@@ -21,9 +23,9 @@ pub struct GrowthFrame {
 
 /// Whom one site is blamed on.
 pub(super) struct Name<'a> {
-    pub(super) function: String,
+    pub(super) function: Cow<'a, str>,
     pub(super) location: Option<String>,
-    pub(super) krate: String,
+    pub(super) krate: Cow<'a, str>,
     /// Function and location: what stacks of one call site share.
     pub(super) call_site: String,
     /// All frames, innermost first.
@@ -35,7 +37,7 @@ pub(super) struct Name<'a> {
 impl<'a> Name<'a> {
     pub(super) fn of(snapshot: &'a Snapshot, site: &'a Site) -> Self {
         let caller = Caller::blamed(snapshot, site);
-        let function = caller.function().into_owned();
+        let function = caller.function();
         let location = caller.call_site.and_then(|step| source(step.frame));
         let frames: Vec<&Frame> = site
             .stack
@@ -48,7 +50,7 @@ impl<'a> Name<'a> {
             .position(|frame| blamed.is_some_and(|blamed| std::ptr::eq(*frame, blamed)));
         Name {
             call_site: format!("{function} {}", location.as_deref().unwrap_or_default()),
-            krate: caller.krate().0.into_owned(),
+            krate: caller.krate().0,
             function,
             location,
             frames,

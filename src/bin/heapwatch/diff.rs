@@ -26,7 +26,7 @@ pub(crate) fn run(args: &args::Diff) -> Result<Outcome, Failure> {
         DiffFormat::Json => output.bytes(diff.to_json().as_bytes()),
         DiffFormat::Pprof => output.binary(&later.pprof().since(&earlier).encode()),
         DiffFormat::Svg => output.bytes(&diff.flamegraph()?),
-        DiffFormat::Folded => output.bytes(diff.folded().as_bytes()),
+        DiffFormat::Folded => output.stream(|to| diff.write_folded(to)),
     };
     let Some(limit) = &args.fail_on_growth else {
         return Outcome::Held.after(written);

@@ -20,12 +20,12 @@ pub(crate) fn run(args: &Flamegraph) -> Result<Outcome, Failure> {
     let earlier = earlier.transpose()?;
     let snapshot = args.from.read()?;
     let shown = args.sample.sample_type();
-    let picture = match (&earlier, args.format) {
-        (None, PictureFormat::Svg) => snapshot.flamegraph(shown)?,
-        (None, PictureFormat::Folded) => snapshot.folded(shown).into(),
-        (Some(earlier), PictureFormat::Svg) => earlier.diff(&snapshot).flamegraph()?,
-        (Some(earlier), PictureFormat::Folded) => earlier.diff(&snapshot).folded().into(),
-    };
-    output.bytes(&picture)?;
+    let diff = earlier.as_ref().map(|earlier| earlier.diff(&snapshot));
+    match (&diff, args.format) {
+        (None, PictureFormat::Svg) => output.bytes(&snapshot.flamegraph(shown)?),
+        (None, PictureFormat::Folded) => output.stream(|to| snapshot.write_folded(shown, to)),
+        (Some(diff), PictureFormat::Svg) => output.bytes(&diff.flamegraph()?),
+        (Some(diff), PictureFormat::Folded) => output.stream(|to| diff.write_folded(to)),
+    }?;
     Ok(Outcome::Held)
 }

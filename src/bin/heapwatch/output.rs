@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use heapwatch::Error;
 use tempfile::NamedTempFile;
 use terminal_size::{Width, terminal_size_of};
 
@@ -75,14 +76,25 @@ impl Output {
 
     /// Writes bytes as they are. A file comes to be as a whole or not at all.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        self.stream(|to| Ok(to.write_all(bytes)?))
+    }
+
+    /// Writes what is made on the way. A file comes to be as a whole or not at all.
+    pub(crate) fn stream(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    ) -> Result<(), Failure> {
         match self {
             Output::Stdout => {
                 let mut stdout = io::stdout().lock();
-                let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-                written.map_err(|error| Failure::writing(&error))
+                let written = write(&mut stdout).and_then(|()| Ok(stdout.flush()?));
+                written.map_err(|error| match error {
+                    Error::Io(error) => Failure::writing(&error),
+                    error => error.into(),
+                })
             }
             Output::File { path, force } => check_target(path, *force)
-                .and_then(|()| replace(path, bytes, *force))
+                .and_then(|()| replace(path, write, *force))
                 .map_err(|failure| failure.about(path.display())),
         }
     }
@@ -135,12 +147,19 @@ fn there_already() -> Failure {
 }
 
 /// Beside the file first, so that nobody ever sees half of it.
-fn replace(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+    force: bool,
+) -> Result<(), Failure> {
     // What a link points to is replaced, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = folder(&path);
     let old = fs::metadata(&path).ok().map(|old| old.permissions());
-    let written = new_file(&folder, old, bytes).map_err(|error| cannot(&error))?;
+    let written = new_file(&folder, old, write).map_err(|error| match error {
+        Error::Io(error) => cannot(&error),
+        error => error.into(),
+    })?;
     let kept = if force {
         written.persist(&path)
     } else {
@@ -156,9 +175,13 @@ fn replace(path: &Path, bytes: &[u8], force: bool) -> Result<(), Failure> {
         .map_err(|error| cannot(&error))
 }
 
-fn new_file(folder: &Path, old: Option<Permissions>, bytes: &[u8]) -> io::Result<NamedTempFile> {
+fn new_file(
+    folder: &Path,
+    old: Option<Permissions>,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
+) -> Result<NamedTempFile, Error> {
     let mut file = empty_file(folder, old)?;
-    file.write_all(bytes)?;
+    write(&mut file)?;
     file.as_file().sync_all()?;
     Ok(file)
 }

@@ -19,7 +19,9 @@ pub(crate) fn run(args: &Top) -> Result<Outcome, Failure> {
         TopFormat::Text => output.text(&colour::table(&top.width(output.width()).to_string()))?,
         TopFormat::Json => output.bytes(top.to_json().as_bytes())?,
         TopFormat::Pprof => output.binary(&snapshot.pprof().encode())?,
-        TopFormat::Folded => output.bytes(snapshot.folded(SampleType::InuseSpace).as_bytes())?,
+        TopFormat::Folded => {
+            output.stream(|to| snapshot.write_folded(SampleType::InuseSpace, to))?;
+        }
     }
     Ok(Outcome::Held)
 }

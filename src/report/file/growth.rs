@@ -1,17 +1,21 @@
 //! What was watched, as the file has it: sites of which nothing is known beyond their counters are
 //! left out.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::format;
 use crate::Error;
+use crate::config::MAX_LIVE_SAMPLES;
 use crate::snapshot::evidence::{Deaths, LiveObject};
-use crate::snapshot::serial::bounded;
+use crate::snapshot::serial::{bounded, within};
 use crate::snapshot::series::{Bin, Record, Series};
 use crate::snapshot::watched::{SiteWatch, Watched};
 
 const MAX_SITES: usize = 1 << 18;
-const MAX_LIVE: usize = 1 << 21;
+
+/// Live samples of all sites together, more than a process can have.
+const MAX_LIVE: usize = 2 * MAX_LIVE_SAMPLES;
+
 const MAX_BINS: usize = 32;
 const MAX_RECORDS: usize = 6;
 const MAX_DEATHS: usize = 32 * 7;
@@ -30,8 +34,12 @@ pub(super) struct Growth {
     tick_seconds: f64,
     min_watch_seconds: f64,
     sites_left_out: usize,
-    #[serde(deserialize_with = "bounded::<_, _, MAX_SITES>")]
+    #[serde(deserialize_with = "sites")]
     sites: Vec<Site>,
+}
+
+fn sites<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Site>, D::Error> {
+    within(from, MAX_SITES, MAX_LIVE, |site: &Site| site.live.len())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +74,7 @@ struct DeathTable {
     bin_ticks: u32,
     /// Birth bin, age row, deaths.
     #[serde(deserialize_with = "bounded::<_, _, MAX_DEATHS>")]
-    counts: Vec<(usize, usize, u16)>,
+    counts: Vec<(u8, u8, u16)>,
 }
 
 fn is_zero(tick: &u32) -> bool {

@@ -3,6 +3,7 @@
 //! `docs/snapshot-format.md` describes the format. Whatever a file holds, reading it takes bounded
 //! memory and ends in a snapshot or in one line that says what is wrong.
 
+mod bounds;
 mod growth;
 mod native;
 mod profile;
@@ -21,12 +22,16 @@ use flate2::read::MultiGzDecoder;
 
 use crate::Error;
 use crate::snapshot::{self, Snapshot};
+use crate::symbols::{MAX_NAME, cut};
 
 /// Bytes that a file may have.
 const MAX_FILE: u64 = 128 << 20;
 
 /// Bytes that our own format may have, unpacked. It is read as a stream and not kept.
 const MAX_UNPACKED: u64 = 256 << 20;
+
+/// Bytes that are kept of a path's segment, and so of a crate's name: what Linux allows.
+const MAX_FILE_NAME: usize = 255;
 
 /// Bytes that another tool's profile may take, unpacked or decoded.
 const MAX_PROFILE: usize = 128 << 20;
@@ -111,18 +116,9 @@ impl Snapshot {
     }
 }
 
-/// Frames that the stacks of all sites may have: a report by site lists them.
-const MAX_STACK_FRAMES: usize = 1 << 26;
-
 fn decode(bytes: &[u8]) -> Result<Snapshot, Error> {
     let snapshot = parse(bytes)?;
-    let stacks = snapshot.sites.iter().flat_map(|site| &site.stack);
-    let frames: usize = stacks.map(|place| snapshot.frames(*place).len()).sum();
-    if frames > MAX_STACK_FRAMES {
-        return Err(format(format_args!(
-            "the stacks have {frames} frames in all, and at most {MAX_STACK_FRAMES} are read"
-        )));
-    }
+    bounds::check(&snapshot)?;
     Ok(snapshot)
 }
 
@@ -154,12 +150,18 @@ fn format(text: impl std::fmt::Display) -> Error {
 }
 
 /// A file's text without control characters: tables are shown on terminals, which obey them, and a
-/// line break in a name would look like another row.
+/// line break in a name would look like another row. It is cut where names of this process are:
+/// reports repeat it for each frame that has it.
 fn plain(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) {
+    let tidied = if text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, " "))
     } else {
         Cow::Borrowed(text)
+    };
+    if tidied.len() > MAX_NAME {
+        Cow::Owned(cut(tidied.into_owned(), MAX_NAME))
+    } else {
+        tidied
     }
 }
 

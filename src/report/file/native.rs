@@ -268,6 +268,9 @@ fn tidy_module(module: &mut Module) {
 
 fn tidy_info(info: &mut Info) {
     info.notes.iter_mut().for_each(tidy);
+    for text in [&mut info.process.os, &mut info.process.arch] {
+        tidy(text.to_mut());
+    }
     for dropped in &mut info.dropped {
         tidy(dropped.reason.to_mut());
     }

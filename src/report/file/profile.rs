@@ -5,17 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::texts::Texts;
-use super::{MAX_PROFILE, format, plain};
+use super::{MAX_FILE_NAME, MAX_PROFILE, format, plain};
 use crate::Error;
 use crate::report::pprof::decode::decode;
 use crate::report::pprof::proto::{self, Profile};
 use crate::snapshot::{
     AGE_BUCKETS, Facts, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals,
 };
-use crate::symbols::{MAX_NAME, cut, origin_of};
-
-/// Bytes that are kept of a path's last segment: what Linux allows.
-const MAX_FILE_NAME: usize = 255;
+use crate::symbols::{cut, origin_of};
 
 /// Each has texts of its own, and a process has hundreds.
 const MAX_MAPPINGS: usize = 1 << 14;
@@ -291,7 +288,7 @@ impl<'p> Strings<'p> {
     }
 
     fn text(&mut self, place: i64) -> Arc<str> {
-        let make = || cut(plain(&self.profile.string(place)).into_owned(), MAX_NAME).into();
+        let make = || plain(&self.profile.string(place)).into();
         self.known.entry(place).or_insert_with(make).clone()
     }
 }

@@ -229,6 +229,68 @@ fn stacks_of_more_frames_than_can_be_listed_are_refused() {
     }
     let text = refused(file.to_string().as_bytes());
     assert!(text.contains("134217728 frames in all"), "{text}");
+    let sites = file["sites"].as_array_mut().unwrap();
+    for site in &mut sites[1..] {
+        site["stack"] = vec![0; 1].into();
+    }
+    let text = refused(file.to_string().as_bytes());
+    assert!(text.contains("a stack has 16777216 frames"), "{text}");
+}
+
+/// A file has a name once, and reports have it for each frame: one of megabytes would be gigabytes.
+/// What is cut must be what was written where we wrote it, or a snapshot would change by being kept.
+#[test]
+fn long_texts_are_cut_where_those_of_a_process_are() {
+    let long = "é".repeat(50_000);
+    let mut file: serde_json::Value = serde_json::from_str(&json()).unwrap();
+    let origin = serde_json::json!({"dependency": {"name": long, "version": long}});
+    let frame = serde_json::json!({
+        "function": long, "file": long, "line": 1, "origin": origin, "inlined": false
+    });
+    file["frames"][0] = frame;
+    file["modules"][0]["path"] = long.clone().into();
+    file["info"]["process"]["os"] = long.clone().into();
+    let snapshot = Snapshot::read(file.to_string().as_bytes()).unwrap();
+    let cut_at = |bytes: usize| format!("{}…", &long[..bytes]);
+    let frames = snapshot
+        .names
+        .get()
+        .unwrap()
+        .iter()
+        .flat_map(|frames| frames.iter());
+    let cut = frames
+        .clone()
+        .find(|frame| *frame.function == *cut_at(4096));
+    let cut = cut.expect("the frame");
+    assert_eq!(cut.file.as_deref(), Some(&*cut_at(4096)));
+    let crate::snapshot::Origin::Dependency { name, version } = &cut.origin else {
+        panic!("{:?}", cut.origin);
+    };
+    assert_eq!((&**name, &**version), (&*cut_at(254), &*cut_at(254)));
+    assert_eq!(snapshot.modules[0].path, cut_at(4096));
+    assert_eq!(snapshot.info.process.os, cut_at(4096));
+    let again = Snapshot::read(&written(&snapshot)[..]).unwrap();
+    assert_eq!(again, snapshot);
+    assert_eq!(again.names, snapshot.names);
+}
+
+/// Each site of a table of changes or verdicts has texts of its own.
+#[test]
+fn more_names_of_sites_than_a_full_table_has_are_refused() {
+    let mut file: serde_json::Value = serde_json::from_str(&json()).unwrap();
+    let long = "a".repeat(5_000);
+    file["frames"][0]["function"] = long.clone().into();
+    file["frames"][0]["file"] = long.into();
+    file["locations"][0]["frames"] = vec![0].into();
+    let mut site = file["sites"][0].clone();
+    site["stack"] = vec![0].into();
+    file["sites"] = vec![site; 65_536].into();
+    file["growth"].take();
+    assert!(Snapshot::read(file.to_string().as_bytes()).is_ok());
+    let sites = file["sites"].as_array_mut().unwrap();
+    sites.push(sites[0].clone());
+    let text = refused(file.to_string().as_bytes());
+    assert!(text.contains("longest names of all sites"), "{text}");
 }
 
 /// Fields of later additions do not make a file unreadable.
@@ -357,7 +419,7 @@ fn use_all(bytes: &[u8]) {
         assert!(!top.sort(crate::report::Sort::Growth).to_string().is_empty());
         assert!(!snapshot.top(By::Function).to_json().is_empty());
         assert!(!snapshot.pprof().to_text().is_empty());
-        let _ = snapshot.folded(crate::report::SampleType::AllocSpace);
+        let _ = snapshot.write_folded(crate::report::SampleType::AllocSpace, std::io::sink());
         let mut other = sample();
         for profile in [snapshot.info.profile_id, 1] {
             other.info.profile_id = profile;

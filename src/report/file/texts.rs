@@ -1,11 +1,12 @@
-//! The texts of frames: plain, and each kept once, however many frames have it.
+//! The texts of frames: plain, of bounded length, and each kept once, however many frames have it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::plain;
+use super::{MAX_FILE_NAME, plain};
 use crate::snapshot::{Frame, Origin};
+use crate::symbols::cut;
 
 #[derive(Debug, Default)]
 pub(super) struct Texts {
@@ -20,13 +21,20 @@ impl Texts {
             self.text(file);
         }
         match &mut frame.origin {
-            Origin::Own { krate } => self.text(krate),
+            Origin::Own { krate } => self.name(krate),
             Origin::Dependency { name, version } => {
-                self.text(name);
-                self.text(version);
+                self.name(name);
+                self.name(version);
             }
             Origin::Std | Origin::Allocator | Origin::Foreign => {}
         }
+    }
+
+    fn name(&mut self, name: &mut Arc<str>) {
+        if name.len() > MAX_FILE_NAME {
+            *name = cut(name.to_string(), MAX_FILE_NAME).into();
+        }
+        self.text(name);
     }
 
     fn text(&mut self, text: &mut Arc<str>) {
