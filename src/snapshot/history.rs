@@ -11,7 +11,7 @@ use super::evidence::{self, SiteKey};
 use super::series::{self, Series};
 
 /// Sites whose history is kept. Beyond that, sites that hold nothing now make room.
-const MAX_SITES: usize = 8_192;
+pub(crate) const MAX_SITES: usize = 8_192;
 
 /// The minimum watch unless told otherwise, in ticks: 5 min at the usual tick.
 const MIN_WATCH_TICKS: f64 = 60.0;

@@ -17,12 +17,13 @@ pub(crate) fn run(args: &args::Diff) -> Result<Outcome, Failure> {
     }
     let earlier = source::read(&args.earlier, args.access.token())?;
     let later = source::read(&args.later, args.access.token())?;
-    let diff = earlier.diff(&later).by(args.rows.by).limit(args.rows.limit);
+    let diff = earlier
+        .diff(&later)
+        .by(args.rows.by)
+        .limit(args.rows.limit)
+        .width(output.width());
     let written = match args.format {
-        DiffFormat::Text => {
-            let text = diff.clone().width(output.width()).to_string();
-            output.text(&colour::table(&text))
-        }
+        DiffFormat::Text => output.text(&colour::table(&diff.to_string())),
         DiffFormat::Json => output.bytes(diff.to_json().as_bytes()),
         DiffFormat::Pprof => output.binary(&later.pprof().since(&earlier).encode()),
         DiffFormat::Svg => output.bytes(&diff.flamegraph()?),

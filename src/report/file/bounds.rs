@@ -47,7 +47,8 @@ pub(super) fn check(snapshot: &Snapshot) -> Result<(), Error> {
     Err(Error::Format(refused))
 }
 
-/// Of a location's frames, or of the object that it is in.
+/// Of a location's frames, or of the object that it is in, which stands for a name and a crate where
+/// there are none.
 fn longest_text(snapshot: &Snapshot, place: u32) -> usize {
     let text =
         |frame: &Frame| frame.function.len() + frame.file.as_ref().map_or(0, |file| file.len());
@@ -56,5 +57,5 @@ fn longest_text(snapshot: &Snapshot, place: u32) -> usize {
     let named = snapshot.frames(place).iter().map(text).max();
     named
         .unwrap_or(0)
-        .max(module.map_or(0, |module| module.path.len()))
+        .max(module.map_or(0, |module| 2 * module.path.len()))
 }

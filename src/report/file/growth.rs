@@ -7,11 +7,15 @@ use super::format;
 use crate::Error;
 use crate::config::MAX_LIVE_SAMPLES;
 use crate::snapshot::evidence::{Deaths, LiveObject};
+use crate::snapshot::history;
 use crate::snapshot::serial::{bounded, within};
 use crate::snapshot::series::{Bin, Record, Series};
 use crate::snapshot::watched::{SiteWatch, Watched};
 
 const MAX_SITES: usize = 1 << 18;
+
+/// Sites with a history, more than a process keeps: each may become a verdict.
+const MAX_HISTORIES: usize = 2 * history::MAX_SITES;
 
 /// Live samples of all sites together, more than a process can have.
 const MAX_LIVE: usize = 2 * MAX_LIVE_SAMPLES;
@@ -146,6 +150,13 @@ pub(super) fn growth_in(growth: Growth, sites: usize) -> Result<Watched, Error> 
         || growth.now_tick > MAX_TICK
     {
         return Err(damaged());
+    }
+    let histories = growth.sites.iter().filter(|site| site.history.is_some());
+    let histories = histories.count();
+    if histories > MAX_HISTORIES {
+        return Err(format(format_args!(
+            "the snapshot has the history of {histories} sites, and at most {MAX_HISTORIES} are read"
+        )));
     }
     let mut watched = Watched {
         now: growth.now_tick,

@@ -274,6 +274,20 @@ fn long_texts_are_cut_where_those_of_a_process_are() {
     assert_eq!(again.names, snapshot.names);
 }
 
+/// Each history is about a KiB to keep and may be a verdict to tell.
+#[test]
+fn more_histories_than_a_process_keeps_are_refused() {
+    let mut file: serde_json::Value = serde_json::from_str(&json()).unwrap();
+    let site = file["growth"]["sites"][0].clone();
+    assert!(site["history"].is_object());
+    file["growth"]["sites"] = vec![site; 16_385].into();
+    let text = refused(file.to_string().as_bytes());
+    assert!(
+        text.contains("history of 16385 sites, and at most 16384"),
+        "{text}"
+    );
+}
+
 /// Each site of a table of changes or verdicts has texts of its own.
 #[test]
 fn more_names_of_sites_than_a_full_table_has_are_refused() {
