@@ -27,7 +27,7 @@ use crate::Error;
 use crate::analyze::{Caller, MEMBERS, members, source};
 use crate::jemalloc::Jemalloc;
 use crate::process::{Process, own_cpu};
-use crate::snapshot::{self, Extent, Site, Snapshot, evidence, history};
+use crate::snapshot::{self, Extent, Names, Site, Snapshot, evidence, history};
 use families::Family;
 use heap::SiteSeries;
 use tasks::Tasks;
@@ -72,6 +72,8 @@ pub struct Collector {
 struct Shown {
     members: Vec<u64>,
     names: HashMap<u64, (String, String)>,
+    /// Some of the names will be better another time.
+    passing: bool,
 }
 
 impl Collector {
@@ -164,12 +166,16 @@ impl Shown {
             .map(|site| (site.id, site.live.bytes))
             .collect();
         self.members = members(&self.members, &bytes, MEMBERS);
+        if self.passing {
+            self.names.clear();
+        }
         self.names.retain(|id, _| self.members.contains(id));
         let unnamed = snapshot
             .sites
             .iter()
             .filter(|site| self.members.contains(&site.id) && !self.names.contains_key(&site.id));
         let unnamed = only(snapshot, unnamed);
+        self.passing = !unnamed.names_last();
         for site in &unnamed.sites {
             self.names.insert(site.id, name(&unnamed, site));
         }
@@ -196,8 +202,11 @@ fn only<'s>(snapshot: &Snapshot, sites: impl IntoIterator<Item = &'s Site>) -> S
         .map(|place| snapshot.locations[*place].clone());
     let mut names = OnceLock::new();
     if let Some(known) = snapshot.names.get() {
-        let known: Vec<_> = places.iter().map(|place| known[*place].clone()).collect();
-        names = OnceLock::from(known);
+        let frames = places.iter().map(|place| known.frames[*place].clone());
+        names = OnceLock::from(Names {
+            frames: frames.collect(),
+            lasting: known.lasting,
+        });
     }
     Snapshot {
         info: snapshot.info.clone(),

@@ -43,8 +43,25 @@ pub struct Snapshot {
     pub(crate) sites: Vec<Site>,
     /// What verdicts on growth rest on; none if nobody watched, and in another tool's profile.
     pub(crate) watched: Option<Box<Watched>>,
-    /// Frames of each location, innermost (most deeply inlined) first.
-    pub(crate) names: OnceLock<Vec<Arc<[Frame]>>>,
+    pub(crate) names: OnceLock<Names>,
+}
+
+/// Frames of each location, innermost (most deeply inlined) first.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Names {
+    pub(crate) frames: Vec<Arc<[Frame]>>,
+    /// No later look would find more: nothing was lacking to read the files.
+    pub(crate) lasting: bool,
+}
+
+impl Names {
+    /// Names that are known beforehand.
+    pub(crate) fn known(frames: Vec<Arc<[Frame]>>) -> OnceLock<Names> {
+        OnceLock::from(Names {
+            frames,
+            lasting: true,
+        })
+    }
 }
 
 /// Two snapshots are equal if all that was recorded is; names follow from it and are not compared.

@@ -21,7 +21,7 @@ mod types;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::snapshot::{Frame, Location, Module, Origin, PerProcess, Snapshot, muted};
+use crate::snapshot::{Frame, Location, Module, Names, Origin, PerProcess, Snapshot, muted};
 use cache::{Cache, Key};
 pub(crate) use names::{MAX_NAME, base, cut, split_last};
 pub(crate) use object::code;
@@ -39,22 +39,33 @@ impl Snapshot {
     /// The first call finds the names of all locations of the snapshot, which may take a second
     /// on a large binary; they are kept.
     pub fn frames(&self, location: u32) -> &[Frame] {
-        let names = self
-            .names
-            .get_or_init(|| muted(|| resolve(&self.modules, &self.locations)));
-        names.get(location as usize).map_or(&[], |frames| frames)
+        let frames = self.named().frames.get(location as usize);
+        frames.map_or(&[], |frames| frames)
+    }
+
+    /// Whether the names are the best that can be had: whoever keeps them otherwise would keep addresses where names
+    /// are, because file descriptors or memory were short for a moment.
+    #[cfg(feature = "server")]
+    pub(crate) fn names_last(&self) -> bool {
+        self.named().lasting
+    }
+
+    fn named(&self) -> &Names {
+        self.names
+            .get_or_init(|| muted(|| resolve(&self.modules, &self.locations)))
     }
 }
 
 /// Finds the frames of each location, innermost first. There is always at least one.
-pub(crate) fn resolve(modules: &[Module], locations: &[Location]) -> Vec<Arc<[Frame]>> {
+pub(crate) fn resolve(modules: &[Module], locations: &[Location]) -> Names {
     match CACHE.get_or_init(Cache::default) {
         Some(cache) => resolve_with(cache, modules, locations),
         None => resolve_with(&Cache::default(), modules, locations),
     }
 }
 
-fn resolve_with(cache: &Cache, modules: &[Module], locations: &[Location]) -> Vec<Arc<[Frame]>> {
+fn resolve_with(cache: &Cache, modules: &[Module], locations: &[Location]) -> Names {
+    let mut lasting = true;
     let names: Vec<Arc<str>> = modules.iter().map(file_name).collect();
     let mut frames: Vec<Arc<[Frame]>> = Vec::with_capacity(locations.len());
     // By module and then by place in it: the indices of the locations there.
@@ -75,18 +86,20 @@ fn resolve_with(cache: &Cache, modules: &[Module], locations: &[Location]) -> Ve
             .keys()
             .map(|place| (names[module].clone(), *place))
             .collect();
-        let found = find(cache, &modules[module], &keys);
+        let (found, for_good) = find(cache, &modules[module], &keys);
+        lasting &= for_good;
         for (indices, found) in places.values().zip(found) {
             for index in indices {
                 frames[*index] = found.clone();
             }
         }
     }
-    frames
+    Names { frames, lasting }
 }
 
-/// Frames at places of one module, from the cache or from its file.
-fn find(cache: &Cache, module: &Module, keys: &[Key]) -> Vec<Arc<[Frame]>> {
+/// Frames at places of one module, from the cache or from its file; and whether another time would find no more.
+fn find(cache: &Cache, module: &Module, keys: &[Key]) -> (Vec<Arc<[Frame]>>, bool) {
+    let mut lasting = true;
     let mut found = cache.get(keys);
     let missing = |found: &[Option<_>]| -> Vec<usize> {
         (0..found.len()).filter(|i| found[*i].is_none()).collect()
@@ -98,6 +111,7 @@ fn find(cache: &Cache, module: &Module, keys: &[Key]) -> Vec<Arc<[Frame]>> {
         for (index, frames) in missing.iter().zip(resolved) {
             found[*index] = Some(frames.into());
         }
+        lasting = for_good;
         if for_good {
             let new = missing
                 .iter()
@@ -105,7 +119,8 @@ fn find(cache: &Cache, module: &Module, keys: &[Key]) -> Vec<Arc<[Frame]>> {
             cache.insert(new);
         }
     }
-    found.into_iter().map(Option::unwrap_or_default).collect()
+    let frames = found.into_iter().map(Option::unwrap_or_default);
+    (frames.collect(), lasting)
 }
 
 /// What names a module's file in the cache.

@@ -1,10 +1,10 @@
 //! Made-up snapshots for tests.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::snapshot::{
-    AGE_BUCKETS, Dropped, Facts, Frame, Info, Location, Origin, Site, Snapshot, Totals,
+    AGE_BUCKETS, Dropped, Facts, Frame, Info, Location, Names, Origin, Site, Snapshot, Totals,
 };
 
 /// Sites 1, 2, … holding these live bytes, each with one frame named `app::site_N` in
@@ -47,7 +47,7 @@ pub(crate) fn snapshot(live_bytes: &[f64]) -> Snapshot {
             .collect(),
         sites,
         watched: None,
-        names: OnceLock::from(names),
+        names: Names::known(names),
     }
 }
 

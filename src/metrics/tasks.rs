@@ -61,6 +61,9 @@ impl Tasks {
         new.sort_by(|a, b| b.live.bytes.total_cmp(&a.live.bytes));
         new.truncate(NEW_STACKS);
         let new = only(snapshot, new);
+        if !new.names_last() {
+            return;
+        }
         for site in &new.sites {
             let frames = site.stack.iter().flat_map(|at| visible(new.frames(*at)));
             let task = spawned_task(frames).map(|name| self.intern(name));

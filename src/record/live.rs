@@ -132,7 +132,7 @@ impl Live {
     /// is memory for half of them only.
     fn parts(&self) -> usize {
         let own = self.bytes.load(Ordering::Relaxed);
-        let others = super::self_bytes().saturating_sub(own);
+        let others = super::table_bytes().saturating_sub(own);
         if own > HALF_BYTES || others + FULL_BYTES <= MAX_SELF_BYTES {
             1
         } else {

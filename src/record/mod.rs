@@ -171,5 +171,11 @@ pub(crate) fn put_back(sample: LiveSample) {
 
 /// Bytes that everything here takes.
 pub(crate) fn self_bytes() -> usize {
-    sites::bytes() + live::bytes() + scopes::bytes() + caches::bytes() + modules::bytes()
+    table_bytes() + modules::bytes()
+}
+
+/// Bytes that share one bound. The lists of loaded objects have one of their own, so that a program that loads
+/// many still has its sites told apart.
+fn table_bytes() -> usize {
+    sites::bytes() + live::bytes() + scopes::bytes() + caches::bytes()
 }

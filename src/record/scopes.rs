@@ -174,7 +174,7 @@ pub(crate) fn allocated(sample: &LiveSample) {
     let Some(open) = open.iter_mut().find(|open| open.id == id) else {
         return;
     };
-    let room = super::self_bytes() < MAX_SELF_BYTES
+    let room = super::table_bytes() < MAX_SELF_BYTES
         && blocks
             .try_reserve(1, |block| mix(block.address as u64))
             .is_ok()

@@ -93,9 +93,15 @@ struct Shard {
     deaths: Vec<Deaths>,
 }
 
+/// All stacks for which there was no room.
+struct Overflow {
+    site: Site,
+    deaths: Deaths,
+}
+
 struct Sites {
     shards: [Mutex<Shard>; SHARDS],
-    overflow: Mutex<Site>,
+    overflow: Mutex<Overflow>,
     count: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -105,7 +111,10 @@ static SITES: PerProcess<Sites> = PerProcess::new();
 fn sites() -> Option<&'static Sites> {
     SITES.get_or_init(|| Sites {
         shards: [const { Mutex::new(Shard::new()) }; SHARDS],
-        overflow: Mutex::new(Site::new(&[], true)),
+        overflow: Mutex::new(Overflow {
+            site: Site::new(&[], true),
+            deaths: Deaths::new(),
+        }),
         count: AtomicUsize::new(0),
         bytes: AtomicUsize::new(0),
     })
@@ -143,7 +152,7 @@ pub(crate) fn allocated(id: SiteId, sum: &Sum) {
         site.allocated.add(sum);
     };
     if id == OVERFLOW {
-        count(&mut lock(&sites.overflow));
+        count(&mut lock(&sites.overflow).site);
     } else if let Some(shard) = sites.shard(id)
         && let Some(site) = lock(shard).sites.get_mut(id.place())
     {
@@ -163,8 +172,13 @@ pub(crate) fn freed(sample: &LiveSample, now_ns: u64) {
         }
     };
     if sample.site == OVERFLOW {
-        // No deaths by birth and age: the overflow site is many, and never judged as one.
-        count(&mut lock(&sites.overflow));
+        let mut overflow = lock(&sites.overflow);
+        count(&mut overflow.site);
+        let (birth, now) = (
+            settings::tick_of(sample.birth_ns),
+            settings::tick_of(now_ns),
+        );
+        overflow.deaths.record(birth, now);
     } else if let Some(shard) = sites.shard(sample.site) {
         let mut shard = lock(shard);
         let place = sample.site.place();
@@ -178,6 +192,10 @@ pub(crate) fn freed(sample: &LiveSample, now_ns: u64) {
 /// A copy of a site's deaths by birth and age, in ticks, `None` before the first; and the tick from
 /// which on none is missing among them.
 pub(crate) fn deaths(id: SiteId) -> Option<(Option<Deaths>, u32)> {
+    if id == OVERFLOW {
+        let overflow = lock(&SITES.get()?.overflow);
+        return Some((Some(overflow.deaths.clone()), overflow.site.deaths_since));
+    }
     let shard = lock(SITES.get()?.shard(id)?);
     let site = shard.sites.get(id.place())?;
     let table = site
@@ -193,9 +211,12 @@ pub(crate) fn forget_deaths(now: u32) {
         let mut shard = lock(shard);
         shard.deaths.fill_with(Deaths::new);
         for site in &mut shard.sites {
-            site.deaths_since = now;
+            site.deaths_since = now.saturating_add(1);
         }
     }
+    let mut overflow = lock(&sites.overflow);
+    overflow.deaths = Deaths::new();
+    overflow.site.deaths_since = now.saturating_add(1);
 }
 
 /// Copies all sites, shard by shard; memory for the copy is taken before a shard is locked.
@@ -218,7 +239,7 @@ pub(crate) fn read() -> Vec<(SiteId, Site)> {
                 .map(|(place, site)| (SiteId((place * SHARDS + number) as u32), site.clone())),
         );
     }
-    let overflow = lock(&sites.overflow).clone();
+    let overflow = lock(&sites.overflow).site.clone();
     if overflow.samples > 0 {
         copy.push((OVERFLOW, overflow));
     }
@@ -278,7 +299,7 @@ impl Sites {
         };
         if site.deaths.is_none()
             && site.samples >= MIN_SAMPLES_FOR_DEATHS
-            && super::self_bytes() < MAX_SELF_BYTES / 4
+            && super::table_bytes() < MAX_SELF_BYTES / 4
             && deaths.try_reserve(1).is_ok()
         {
             site.deaths = Some(deaths.len() as u32);
@@ -300,7 +321,7 @@ impl Sites {
         // gets more than twice its share would exceed what `read` and the numbers allow for.
         if self.count.load(Ordering::Relaxed) >= MAX_SITES
             || shard.sites.len() >= 2 * MAX_SITES / SHARDS
-            || super::self_bytes().saturating_sub(live::bytes()) + live::reserved_bytes()
+            || super::table_bytes().saturating_sub(live::bytes()) + live::reserved_bytes()
                 >= MAX_SELF_BYTES
         {
             return None;
@@ -334,4 +355,28 @@ fn hash_of(frames: &[usize]) -> u64 {
         (hash.rotate_left(23) ^ frame as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     });
     mix(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without its deaths every object of the overflow site that is alive would look as if none had ever died.
+    #[test]
+    fn the_overflow_sites_deaths_are_known() {
+        prepare();
+        let sample = LiveSample {
+            address: 0,
+            size: 64,
+            birth_ns: 0,
+            interval: 1,
+            site: OVERFLOW,
+        };
+        freed(&sample, 0);
+        let (deaths, since) = deaths(OVERFLOW).expect("the table was made");
+        let died: usize = (deaths.iter().flat_map(Deaths::cells))
+            .map(|cell| usize::from(cell.count))
+            .sum();
+        assert_eq!((died, since), (1, 0));
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::Error;
 use crate::record::live::LiveSample;
-use crate::record::sites::{self, OVERFLOW, SiteId};
+use crate::record::sites::{self, SiteId};
 use crate::record::{clock, sampler, settings};
 
 pub(crate) use crate::record::deaths::{Cell, Deaths, shift_for};
@@ -168,9 +168,7 @@ pub(super) fn watched(
     history::read(|history| {
         let mut live = by_site(live);
         let mut site = |id: &SiteId| {
-            let (deaths, deaths_since) = sites::deaths(*id)
-                .filter(|_| *id != OVERFLOW)
-                .unwrap_or_default();
+            let (deaths, deaths_since) = sites::deaths(*id).unwrap_or((None, u32::MAX));
             SiteWatch {
                 series: history.series(SiteKey(*id)).cloned().map(Box::new),
                 deaths: deaths.map(Box::new),

@@ -8,7 +8,8 @@ use crate::record::sum::Sum;
 
 use super::take;
 use super::{
-    AGE_BUCKETS, Dropped, Facts, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals,
+    AGE_BUCKETS, Dropped, Facts, Frame, Info, Location, Module, Names, Origin, Site, Snapshot,
+    Totals,
 };
 
 pub(crate) const INTERVAL: u64 = 512 * 1024;
@@ -119,7 +120,7 @@ impl Builder {
 
     pub(crate) fn build(self) -> Snapshot {
         let mut snapshot = self.snapshot;
-        snapshot.names = OnceLock::from(self.names);
+        snapshot.names = Names::known(self.names);
         snapshot
     }
 }

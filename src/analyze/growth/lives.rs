@@ -42,7 +42,8 @@ impl Cohort {
 }
 
 fn compare(site: &SiteEvidence<'_>, now: u32, width: u32, age: u32) -> Option<f64> {
-    let start = (now / 10).next_multiple_of(width);
+    let known = (now / 10).max(site.deaths_since);
+    let start = known.checked_next_multiple_of(width)?;
     let end = (now - age) / width * width;
     let middle = (start + end.saturating_sub(start) / 2) / width * width;
     let (mut early, mut late) = (Cohort::default(), Cohort::default());

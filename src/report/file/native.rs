@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -13,7 +13,7 @@ use super::schema::{self, FORMAT, File, Preamble, VERSION};
 use super::texts::Texts;
 use super::{MAX_UNPACKED, format, plain};
 use crate::Error;
-use crate::snapshot::{AGE_BUCKETS, Frame, Info, Location, Module, Site, Snapshot, Totals};
+use crate::snapshot::{AGE_BUCKETS, Frame, Info, Location, Module, Names, Site, Snapshot, Totals};
 
 /// Most of any sum; what is larger cannot be true, and its square would still be finite.
 const MAX_SUM: f64 = 1e60;
@@ -185,7 +185,7 @@ fn snapshot(mut file: File) -> Result<Snapshot, Error> {
         locations,
         sites,
         watched,
-        names: OnceLock::from(names),
+        names: Names::known(names),
     })
 }
 

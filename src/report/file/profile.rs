@@ -10,7 +10,7 @@ use crate::Error;
 use crate::report::pprof::decode::decode;
 use crate::report::pprof::proto::{self, Profile};
 use crate::snapshot::{
-    AGE_BUCKETS, Facts, Frame, Info, Location, Module, Origin, Site, Snapshot, Totals,
+    AGE_BUCKETS, Facts, Frame, Info, Location, Module, Names, Origin, Site, Snapshot, Totals,
 };
 use crate::symbols::{cut, origin_of};
 
@@ -268,7 +268,7 @@ impl Builder {
         if columns.inuse_space.is_none() {
             notes.push("the profile tells allocated memory only; what is live is not known".into());
         }
-        self.snapshot.names = OnceLock::from(self.names);
+        self.snapshot.names = Names::known(self.names);
         self.snapshot
     }
 }

@@ -256,6 +256,7 @@ fn long_texts_are_cut_where_those_of_a_process_are() {
         .names
         .get()
         .unwrap()
+        .frames
         .iter()
         .flat_map(|frames| frames.iter());
     let cut = frames

@@ -101,7 +101,7 @@ pub(super) fn at(module: &Module, addresses: impl IntoIterator<Item = u64>) -> V
             module: Some(0),
         })
         .collect();
-    resolve_with(&Cache::default(), std::slice::from_ref(module), &locations)
+    resolve_with(&Cache::default(), std::slice::from_ref(module), &locations).frames
 }
 
 /// The frames of every address in a function.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::cache::Cache;
-use super::super::{CACHE, resolve, resolve_with};
+use super::super::{CACHE, Names, resolve, resolve_with};
 use super::fixture::{module, text_of};
 use crate::snapshot::{Location, Module};
 
@@ -53,7 +53,8 @@ fn a_running_program_finds_its_own_functions() {
     let frames = resolve(
         std::slice::from_ref(&module),
         &[of_a_function_of_this_test()],
-    );
+    )
+    .frames;
     let frame = frames[0].last().unwrap();
     assert_eq!(
         &*frame.function,
@@ -71,7 +72,7 @@ fn a_running_program_finds_its_own_functions() {
         address: of_a_function_of_this_test().address + 0x1000,
         module: Some(0),
     };
-    let again = resolve(&[moved], &[there]);
+    let again = resolve(&[moved], &[there]).frames;
     assert!(Arc::ptr_eq(&frames[0], &again[0]));
 
     // The link to the executable works where its path does not.
@@ -83,7 +84,8 @@ fn a_running_program_finds_its_own_functions() {
         &Cache::default(),
         &[renamed],
         &[of_a_function_of_this_test()],
-    );
+    )
+    .frames;
     assert_eq!(found[0].last(), Some(frame));
 }
 
@@ -94,7 +96,7 @@ fn a_forked_child_does_not_wait_for_its_parents_lock() {
     crate::record::fork::watch();
     let module = this_program();
     let locations = [of_a_function_of_this_test()];
-    let name = resolve(std::slice::from_ref(&module), &locations)[0][0]
+    let name = resolve(std::slice::from_ref(&module), &locations).frames[0][0]
         .function
         .clone();
     let cache = CACHE.get_or_init(Cache::default).unwrap();
@@ -115,7 +117,7 @@ fn a_forked_child_does_not_wait_for_its_parents_lock() {
         if child == 0 {
             // SAFETY: as above. The alarm ends a child that waits for ever.
             unsafe { libc::alarm(10) };
-            let frames = resolve(&[module], &locations);
+            let frames = resolve(&[module], &locations).frames;
             let same = frames[0][0].function == name;
             // SAFETY: as above.
             unsafe { libc::_exit(i32::from(!same)) };
@@ -139,9 +141,10 @@ fn names_come_back_when_descriptors_do() {
     crate::record::fork::watch();
     let module = this_program();
     let locations = [of_a_function_of_this_test()];
-    let name = resolve_with(&Cache::default(), std::slice::from_ref(&module), &locations)[0][0]
-        .function
-        .clone();
+    let name = resolve_with(&Cache::default(), std::slice::from_ref(&module), &locations).frames[0]
+        [0]
+    .function
+    .clone();
     let set_limit = |soft| {
         let mut limit = libc::rlimit {
             rlim_cur: 0,
@@ -162,14 +165,13 @@ fn names_come_back_when_descriptors_do() {
         unsafe { libc::alarm(60) };
         let (cache, modules) = (Cache::default(), [module]);
         let before = set_limit(0);
-        let without = resolve_with(&cache, &modules, &locations)[0][0]
-            .function
-            .clone();
+        let without = resolve_with(&cache, &modules, &locations);
         set_limit(before);
-        let again = resolve_with(&cache, &modules, &locations)[0][0]
-            .function
-            .clone();
-        let status = i32::from(without == name) + 2 * i32::from(again != name);
+        let again = resolve_with(&cache, &modules, &locations);
+        let named = |names: &Names| names.frames[0][0].function == name;
+        let told = !without.lasting && again.lasting;
+        let status =
+            i32::from(named(&without)) + 2 * i32::from(!named(&again)) + 4 * i32::from(!told);
         // SAFETY: as above.
         unsafe { libc::_exit(status) };
     }
@@ -180,6 +182,11 @@ fn names_come_back_when_descriptors_do() {
     assert!(waited == child && libc::WIFEXITED(status), "{status:#x}");
     assert_eq!(exit & 1, 0, "the limit kept nobody from reading the file");
     assert_eq!(exit & 2, 0, "the name stayed lost");
+    assert_eq!(
+        exit & 4,
+        0,
+        "whoever keeps names was not told which to keep"
+    );
 }
 
 /// The second profile of a process must be fast. Needs a release build and a quiet machine.
@@ -200,7 +207,7 @@ fn ten_thousand_locations_take_two_seconds_once_and_then_no_time() {
     let before = resident();
     let time = |what: &str| {
         let start = Instant::now();
-        let frames = resolve_with(&cache, &modules, &locations);
+        let frames = resolve_with(&cache, &modules, &locations).frames;
         println!("{what}: {:?}", start.elapsed());
         (frames, start.elapsed())
     };

@@ -250,7 +250,7 @@ fn addresses_outside_every_module_are_printed() {
         location(0, None),
         location(16, Some(3)),
     ];
-    let frames = resolve(&modules, &locations);
+    let frames = resolve(&modules, &locations).frames;
     let functions: Vec<_> = frames.iter().flat_map(|frames| names(frames)).collect();
     assert_eq!(functions, ["0x7f001234", "0x0", "0x10"]);
     // Below the module's own base, and the one address that has nothing before it.
@@ -261,7 +261,7 @@ fn addresses_outside_every_module_are_printed() {
         end: u64::MAX,
         bias: u64::MAX,
     };
-    let frames = resolve(&[odd], &[location(0, Some(0)), location(5, Some(0))]);
+    let frames = resolve(&[odd], &[location(0, Some(0)), location(5, Some(0))]).frames;
     assert_eq!(names(&frames[1]), ["lib.so+0x5"]);
 }
 
