@@ -370,8 +370,8 @@ unsafe fn realloc_within(
 /// allocation, the default is 524,288 (512 KiB).
 ///
 /// Smaller intervals see smaller things and cost more. The change holds at once for the calling
-/// thread and for every other thread within its next 256 KiB of allocations, or an eighth of the old
-/// interval if that is more, up to 8 MiB; within 8 MiB if sampling was off. Samples keep the weight that they were taken with, so no number jumps or is
+/// thread and for every other thread within its next 8 MiB of allocations, or two old intervals if
+/// that is less. Samples keep the weight that they were taken with, so no number jumps or is
 /// biased by a change.
 ///
 /// ```

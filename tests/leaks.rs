@@ -324,6 +324,8 @@ fn run(
             &every.to_string(),
         ])
         .env("HEAPWATCH_TICK", "0.1")
+        // From the first allocation: threads that start before the program says so would keep another for a while.
+        .env("HEAPWATCH_INTERVAL", "65536")
         .stderr(Stdio::inherit())
         .output()
         .unwrap_or_else(|error| panic!("{workspace}/{name} starts: {error}"));
