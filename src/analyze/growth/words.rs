@@ -175,12 +175,11 @@ fn time(seconds: f64) -> String {
 }
 
 fn bytes(value: f64) -> String {
-    let mut value = value.max(0.0);
+    let mut value = value.max(0.0).round();
     for unit in ["B", "KiB", "MiB", "GiB"] {
         // What would round to 1000 is told in the next unit.
         if value < 995.0 {
-            let whole = if unit == "B" { value.round() } else { value };
-            return format!("{} {unit}", two_digits(whole));
+            return format!("{} {unit}", two_digits(value));
         }
         value /= 1_024.0;
     }
@@ -188,8 +187,8 @@ fn bytes(value: f64) -> String {
 }
 
 fn count(value: f64) -> String {
-    let (value, unit) = match value {
-        n if n < 9_950.0 => return two_digits(n.round()),
+    let (value, unit) = match value.round() {
+        n if n < 9_950.0 => return two_digits(n),
         n if n < 995e3 => (n / 1e3, " thousand"),
         n if n < 995e6 => (n / 1e6, " million"),
         n => (n / 1e9, " billion"),
@@ -273,6 +272,7 @@ mod tests {
         assert_eq!(time(365.0 * 86_400.0), "365 days");
         assert_eq!(bytes(0.4), "0 B");
         assert_eq!(bytes(994.0), "990 B");
+        assert_eq!(bytes(994.9), "1 KiB");
         assert_eq!(bytes(999.0), "1 KiB");
         assert_eq!(bytes(523.4 * 1_048_576.0), "520 MiB");
         assert_eq!(bytes(99.6 * 1_048_576.0), "100 MiB");
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(count(42.4), "42");
         assert_eq!(count(918.0), "920");
         assert_eq!(count(1_234.4), "1200");
-        assert_eq!(count(9_951.0), "10 thousand");
+        assert_eq!(count(9_949.9), "10 thousand");
         assert_eq!(count(999_999.0), "1 million");
         assert_eq!(count(2_350_000.0), "2.4 million");
     }
