@@ -3,7 +3,9 @@
 //! A collection that is pushed to for ever is one object, replaced by a larger one each time it is full;
 //! a sharded map is several, which grow out of step. Their live bytes rise in jumps and never fall.
 //! Filling at a steady rate makes each wait longer than the last by the factor of growth, so a jump
-//! that is overdue means that the filling has stopped.
+//! that is overdue means that the filling has stopped. So does a doubling that took far longer than the one
+//! before: a map that has filled is enlarged once more, much later, when removed entries have used up its
+//! free slots.
 
 use super::stats;
 use super::{Rate, SiteEvidence, Watch};
@@ -16,6 +18,12 @@ const RECORDS: usize = 4;
 /// At the mean rate so far, the growth since the last record may be this many times the jump that is
 /// due: a fifth for irregular filling.
 const OVERDUE: f64 = 1.2;
+
+/// A doubling that came about this many times as slowly as the one before is no part of a filling.
+const SLOWED: f64 = 6.0;
+
+/// What counts as half of a collection: few are exactly doubled.
+const HALF: f32 = 0.55;
 
 /// Records are dated to a tick and need not fall on it.
 const ROUNDING: f64 = 1.1;
@@ -75,7 +83,7 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Container> 
         .fold(1.0, f32::max);
     let due = f64::from(last.bytes) * (f64::from(factor.min(2.0)) - 1.0);
     let overdue = gained / over * since / due;
-    if overdue > OVERDUE {
+    if overdue > OVERDUE || has_slowed(&records) {
         return None;
     }
     let per_second = gained / watch.seconds(over);
@@ -98,6 +106,23 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Container> 
     })
 }
 
+/// Whether the last doubling was filled far more slowly than the one before. Whole doublings are compared, because
+/// collections that grow out of step rise in steps of their own.
+fn has_slowed(records: &[Record]) -> bool {
+    let half_of = |record: &Record| {
+        let half = HALF * record.bytes;
+        records.iter().rfind(|before| before.bytes <= half)
+    };
+    let pace = |from: &Record, to: &Record| {
+        f64::from(to.bytes - from.bytes) / f64::from(to.tick.saturating_sub(from.tick).max(1))
+    };
+    let last = records.last();
+    let Some((last, middle)) = last.and_then(|last| Some((last, half_of(last)?))) else {
+        return false;
+    };
+    half_of(middle).is_some_and(|first| pace(first, middle) > SLOWED * pace(middle, last))
+}
+
 /// Either nothing is born in most bins, or all that lives is a few objects far larger than the interval.
 fn is_few(site: &SiteEvidence<'_>, watch: &Watch) -> bool {
     let bins = site.series.bins();
@@ -110,7 +135,7 @@ fn is_few(site: &SiteEvidence<'_>, watch: &Watch) -> bool {
         .fold(0.0, f64::max);
     let few = site.live.len() <= FEW
         && stats::unit_bytes(site.live, watch) >= 4.0 * watch.interval_bytes as f64;
-    few || 2 * busy < bins.len() && largest >= 0.25 * live
+    few || 2 * busy < bins.len() && largest > 0.25 * live
 }
 
 /// Whether the mean of a bin was a tenth below one before it. Of a few ticks a mean says little: one

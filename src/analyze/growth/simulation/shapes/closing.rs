@@ -1,4 +1,4 @@
-//! Shapes written after the last change of the rules, and run once: no rule was changed for them.
+//! Shapes that no rule was ever changed for.
 
 use super::Verdict::{Cyclic, Growing, Leaking, Plateaued, Stable};
 use super::*;

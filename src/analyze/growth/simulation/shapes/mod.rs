@@ -5,6 +5,7 @@
 //! per tick.
 
 mod closing;
+mod collections;
 mod fresh;
 mod held_out;
 mod last;
@@ -14,6 +15,7 @@ mod services;
 mod tuned;
 
 pub(crate) use closing::CLOSING;
+pub(crate) use collections::COLLECTIONS;
 pub(crate) use fresh::FRESH;
 pub(crate) use held_out::HELD_OUT;
 pub(crate) use last::LAST;
