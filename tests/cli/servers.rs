@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::thread;
+use std::thread::{self, sleep};
+use std::time::Duration;
 
 use crate::command::run;
 use crate::damaged::MOST_MIB;
@@ -70,6 +71,27 @@ fn nobody_there() {
         "{}",
         file.stderr
     );
+}
+
+/// A server that says nothing must not look like a command that hangs, in a log neither.
+#[test]
+fn a_slow_answer_is_told_of() {
+    let url = serve(|client| {
+        sleep(Duration::from_secs(6));
+        client.write_all(&head("200 OK", "")).is_ok() && client.write_all(sample()).is_ok()
+    });
+    let slow = run(["top", &url]).done();
+    let told = format!("reading {url}/: nothing has come for 4 s; it is given 120 s\n");
+    assert_eq!(slow.stderr, told);
+}
+
+/// A port that there cannot be is told before anything is asked.
+#[test]
+fn no_port() {
+    let run = run(["top", "http://127.0.0.1:99999"]);
+    let line = run.stderr.lines().next().unwrap_or_default();
+    assert_eq!(run.status, Some(2));
+    assert!(line.contains("\"99999\" is no port"), "{line}");
 }
 
 /// Any server's profile is read; what is none is told from it.

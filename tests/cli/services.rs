@@ -167,8 +167,20 @@ fn a_token_is_sent() {
     run(["top", &service.url, "--token=open-sesame"]).done();
     let mut command = heapwatch(["growth", &service.url]);
     finish(command.env("HEAPWATCH_TOKEN", "open-sesame"), &[]).done();
-    let bad = run(["top", &service.url, "--token=a\nb"]);
-    assert!(bad.refused().contains("plain ASCII"));
+    for bad in ["--token=a\nb", "--token="] {
+        let bad = run(["top", &service.url, bad]);
+        assert!(bad.refused().contains("give the token in HEAPWATCH_TOKEN"));
+    }
+    // A secret that is not there comes as an empty variable.
+    let mut empty = heapwatch(["top", &service.url, "--token=open-sesame"]);
+    finish(empty.env("HEAPWATCH_TOKEN", ""), &[]).done();
+    let mut empty = heapwatch(["top", &service.url]);
+    let none = finish(empty.env("HEAPWATCH_TOKEN", ""), &[]);
+    assert!(
+        none.refused().contains("the server answered 401"),
+        "{}",
+        none.stderr
+    );
     let help = finish(
         heapwatch(["top", "--help"]).env("HEAPWATCH_TOKEN", "open-sesame"),
         &[],

@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+use std::env;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
@@ -128,8 +129,12 @@ pub(crate) struct Growth {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
+    /// URL of a running service's endpoint, such as http://127.0.0.1:6790
+    #[arg(value_name = "URL", value_parser = source())]
+    pub(crate) source: Source,
+
     #[command(flatten)]
-    pub(crate) from: From,
+    pub(crate) access: Access,
 
     /// How long the service is watched: 60s, 5min, 1h
     #[arg(long = "for", value_name = "TIME", default_value = "60s")]
@@ -158,8 +163,12 @@ pub(crate) struct Check {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Watch {
+    /// URL of a running service: of its endpoint, such as http://127.0.0.1:6790, or of its profile
+    #[arg(value_name = "URL", value_parser = source())]
+    pub(crate) source: Source,
+
     #[command(flatten)]
-    pub(crate) from: From,
+    pub(crate) access: Access,
 
     /// Time between two looks at the service; more where a look takes long
     #[arg(long, value_name = "TIME", default_value = "2s")]
@@ -203,13 +212,22 @@ pub(crate) struct From {
 pub(crate) struct Access {
     /// The token that the endpoint asks for; better given in the environment variable
     /// HEAPWATCH_TOKEN, where no list of processes shows it
-    #[arg(long, value_name = "TOKEN", env = "HEAPWATCH_TOKEN", hide_env = true)]
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
+
+    #[arg(skip = token_of_environment())]
+    from_environment: Option<String>,
+}
+
+/// An empty variable is none: a secret that is not there comes as one.
+fn token_of_environment() -> Option<String> {
+    let token = env::var_os("HEAPWATCH_TOKEN")?;
+    (!token.is_empty()).then(|| token.to_string_lossy().into_owned())
 }
 
 impl Access {
     pub(crate) fn token(&self) -> Option<&str> {
-        self.token.as_deref()
+        self.token.as_deref().or(self.from_environment.as_deref())
     }
 }
 

@@ -29,8 +29,8 @@ const UNSAMPLED: &str = "but not all was sampled: sampling is off, or was for a 
 pub(crate) fn run(args: &Check) -> Result<Outcome, Failure> {
     let output = Output::from(&args.to);
     output.check()?;
-    args.from.source.endpoint("check")?;
-    let watched = watch(args).map_err(|failure| failure.about(&args.from.source))?;
+    args.source.endpoint("check")?;
+    let watched = watch(args).map_err(|failure| failure.about(&args.source))?;
     let Watched { before, after } = &watched;
     let diff = before.diff(after).by(args.rows.by).limit(args.rows.limit);
     let report = after.growth();
@@ -57,8 +57,8 @@ struct Watched {
 }
 
 fn watch(args: &Check) -> Result<Watched, Failure> {
-    let look = || source::read_quietly(&args.from.source, args.from.access.token());
-    let before = look()?;
+    let look = || source::read_quietly(&args.source, args.access.token());
+    let before = source::read_unnamed(&args.source, args.access.token())?;
     let verdicts = args.fail_on.iter().any(Limit::needs_verdicts);
     if verdicts {
         check_judgeable(&before, args.span.0)?;

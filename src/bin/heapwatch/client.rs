@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use ureq::http::{Response, StatusCode, Uri};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 use crate::failure::Failure;
 use crate::waiting::Waiting;
@@ -13,9 +13,9 @@ use crate::waiting::Waiting;
 /// To wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// To wait for an answer to begin: a snapshot of a large program takes seconds, and a profile may
-/// be told to take 300.
-const ANSWER: Duration = Duration::from_secs(330);
+/// To wait for an answer to begin, beyond the time that a profile was told to take: the names of a
+/// huge program may take a minute to find, on a machine that has other things to do.
+const ANSWER: Duration = Duration::from_secs(120);
 
 /// To wait for an answer to end once it has begun.
 const BODY: Duration = Duration::from_secs(300);
@@ -43,6 +43,7 @@ impl Url {
         if rest.is_empty() || uri.host().is_none_or(str::is_empty) {
             return Err(not_url());
         }
+        check_port(&uri)?;
         let url = Url(uri);
         if url.is_folder() && url.0.query().is_some() {
             return Err(Failure::new(
@@ -55,6 +56,14 @@ impl Url {
     /// Whether it is that of an endpoint.
     pub(crate) fn is_folder(&self) -> bool {
         self.0.path().ends_with('/')
+    }
+
+    /// How long its answer may take to begin: a query's `seconds` are what a profile was told to take.
+    pub(crate) fn patience(&self) -> Duration {
+        let parameters = self.0.query().unwrap_or_default().split('&');
+        let seconds =
+            parameters.filter_map(|one| one.strip_prefix("seconds=")?.parse::<u32>().ok());
+        ANSWER + Duration::from_secs(seconds.max().unwrap_or(0).into())
     }
 
     /// What is below it, such as `heap/snapshots/now`.
@@ -83,7 +92,10 @@ impl Client {
         if let Some(token) = token
             && (token.is_empty() || !token.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
         {
-            return Err(Failure::new("a token is plain ASCII text and not empty"));
+            return Err(Failure::new(
+                "a token is a line of plain ASCII text and not empty; leave --token away where none is \
+                 asked for, or give the token in HEAPWATCH_TOKEN",
+            ));
         }
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -92,7 +104,7 @@ impl Client {
             // Services are asked directly: what is on loopback no proxy can see.
             .proxy(None)
             .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(ANSWER))
+            .timeout_recv_response(Some(url.patience()))
             .timeout_recv_body(Some(BODY))
             .user_agent(concat!("heapwatch/", env!("CARGO_PKG_VERSION")));
         Ok(Client {
@@ -119,7 +131,7 @@ impl Client {
         waiting: &Waiting,
         parse: impl FnOnce(&mut dyn Read) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut answer = self.call(&self.url.to_string())?;
+        let mut answer = self.call(self.url.to_string())?;
         let web_page = answer.body().mime_type() == Some("text/html");
         let length = answer.body().content_length();
         let parsed = parse(&mut waiting.reader(length, answer.body_mut().as_reader()));
@@ -132,19 +144,48 @@ impl Client {
     }
 
     fn get(&self, path: &str) -> Result<Response<Body>, Failure> {
-        self.call(&self.url.below(path))
+        self.call(self.url.below(path))
     }
 
-    fn call(&self, url: &str) -> Result<Response<Body>, Failure> {
+    fn call(&self, url: String) -> Result<Response<Body>, Failure> {
         let mut request = self.agent.get(url);
         if let Some(authorization) = &self.authorization {
             request = request.header("Authorization", authorization);
         }
-        let answer = request.call().map_err(|error| unreachable(&error))?;
+        let answer = request.call().map_err(|error| self.unreachable(&error))?;
         match answer.status() {
             StatusCode::OK => Ok(answer),
             status => Err(refused(status, answer)),
         }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        match error {
+            ureq::Error::Timeout(Timeout::RecvResponse) => Failure::new(format_args!(
+                "connected, but no answer began within {} s: is it heapwatch that listens there, and is \
+                 the service stopped or out of processor time? if it is only slow, ask again",
+                self.url.patience().as_secs()
+            )),
+            error => unreachable(error),
+        }
+    }
+}
+
+/// A port that there cannot be would be taken for one that nobody listens at.
+fn check_port(uri: &Uri) -> Result<(), Failure> {
+    let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
+        return Ok(());
+    };
+    let all = authority.as_str();
+    let place = all.rsplit_once('@').map_or(all, |(_, place)| place);
+    let port = place
+        .strip_prefix(host)
+        .and_then(|rest| rest.strip_prefix(':'));
+    match port.map(|port| (port, port.parse::<u16>())) {
+        None | Some((_, Ok(1..))) => Ok(()),
+        Some((port, _)) => Err(Failure::new(format_args!(
+            "{port:?} is no port: it must be a number from 1 to 65535, such as 6790"
+        ))),
     }
 }
 
@@ -165,7 +206,7 @@ fn unreachable(error: &ureq::Error) -> Failure {
         )),
         ureq::Error::HostNotFound => Failure::new("no such host: is its name right?"),
         ureq::Error::Timeout(_) => Failure::new(
-            "no answer in time: is the address right, and the port open from here? the endpoint \
+            "no connection in time: is the address right, and the port open from here? the endpoint \
              listens on loopback unless told otherwise",
         ),
         other => Failure::new(other),

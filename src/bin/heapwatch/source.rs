@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use heapwatch::Snapshot;
 
@@ -44,6 +45,14 @@ impl Source {
         }
     }
 
+    /// How long it may take to begin, where that is bounded.
+    fn patience(&self) -> Option<Duration> {
+        match self {
+            Source::Endpoint(url) | Source::Page(url) => Some(url.patience()),
+            Source::File(_) | Source::Stdin => None,
+        }
+    }
+
     /// The endpoint, for what only a running service can answer; `command` says what that is.
     pub(crate) fn endpoint(&self, command: &str) -> Result<&Url, Failure> {
         match self {
@@ -77,8 +86,16 @@ impl From {
 
 /// Reads a snapshot in bounded memory; what takes longer than a second shows how far it is.
 pub(crate) fn read(source: &Source, token: Option<&str>) -> Result<Snapshot, Failure> {
-    let waiting = Waiting::new(format!("reading {source}"));
-    with_reader(source, token, &waiting, parse).map_err(|failure| failure.about(source))
+    read_unnamed(source, token).map_err(|failure| failure.about(source))
+}
+
+/// Reads a snapshot like [`read`], without saying of what in a failure.
+pub(crate) fn read_unnamed(source: &Source, token: Option<&str>) -> Result<Snapshot, Failure> {
+    with_reader(source, token, &waiting(source), parse)
+}
+
+fn waiting(source: &Source) -> Waiting {
+    Waiting::new(format!("reading {source}"), source.patience())
 }
 
 /// Reads a snapshot without a sign of life and without saying of what.
@@ -92,8 +109,7 @@ pub(crate) fn read_with_bytes(
     token: Option<&str>,
 ) -> Result<(Snapshot, Vec<u8>), Failure> {
     let mut bytes = Vec::new();
-    let waiting = Waiting::new(format!("reading {source}"));
-    let snapshot = with_reader(source, token, &waiting, |from| {
+    let snapshot = with_reader(source, token, &waiting(source), |from| {
         parse(&mut Tee {
             from,
             to: &mut bytes,
@@ -156,8 +172,8 @@ impl Read for Tee<'_> {
 
 fn not_opened(path: &Path, error: &io::Error) -> Failure {
     let text = path.to_string_lossy();
-    // `localhost:6790`, `127.0.0.1:6790/`
-    let port = |after: &str| after.trim_end_matches('/').parse::<u16>().is_ok();
+    // `localhost:6790`, `127.0.0.1:6790/`, and with a port that there cannot be
+    let port = |after: &str| after.trim_end_matches('/').parse::<u32>().is_ok();
     let looks_like_url = text.rsplit_once(':').is_some_and(|(_, after)| port(after));
     match error.kind() {
         io::ErrorKind::NotFound if looks_like_url => Failure::new(format_args!(
@@ -197,6 +213,25 @@ mod tests {
         assert_eq!(parse("C:6790"), Ok(Source::File("C:6790".into())));
     }
 
+    /// A profile that takes as long as it was told to is no silence, and silence is not waited for so long.
+    #[test]
+    fn patience_depends_on_what_is_asked() {
+        for (text, seconds) in [
+            ("http://chat/", Some(120)),
+            ("http://chat/debug/pprof/heap", Some(120)),
+            ("http://chat/heap?debug=0&seconds=300", Some(420)),
+            ("http://chat/heap?seconds=soon", Some(120)),
+            ("a.heap", None),
+        ] {
+            let source = Source::parse(text.into()).unwrap();
+            assert_eq!(
+                source.patience().map(|time| time.as_secs()),
+                seconds,
+                "{text}"
+            );
+        }
+    }
+
     #[test]
     fn urls_that_cannot_be_asked_are_refused() {
         for (text, said) in [
@@ -205,6 +240,10 @@ mod tests {
             ("http://", "not a URL"),
             ("http://a b/", "not a URL"),
             ("http://chat/?by=site", "has no query"),
+            ("http://127.0.0.1:99999", "\"99999\" is no port"),
+            ("http://[::1]:65536/", "\"65536\" is no port"),
+            ("http://me@chat:0/x", "\"0\" is no port"),
+            ("http://chat:/", "from 1 to 65535"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

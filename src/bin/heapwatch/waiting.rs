@@ -12,13 +12,17 @@ use crate::output;
 /// Before this nothing is shown.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Where no terminal shows it, this much later a line says so.
+const SILENCE: Duration = Duration::from_secs(3);
+
 const REDRAW: Duration = Duration::from_millis(100);
 
 const COUNTED: &str = "{msg} {wide_bar} {bytes}/{total_bytes}";
 const PASSING: &str = "{spinner} {elapsed} of {prefix}: {wide_msg}";
 const UNKNOWN: &str = "{spinner} {msg} {bytes} {elapsed}";
 
-/// Shows on a terminal's standard error that something goes on, until it is dropped.
+/// Shows on standard error that something goes on, until it is dropped: all the time on a terminal,
+/// else by a line if nothing has come after a few seconds.
 pub(crate) struct Waiting {
     bar: ProgressBar,
     done: Option<Sender<()>>,
@@ -26,16 +30,23 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    pub(crate) fn new(message: String) -> Waiting {
+    /// It is waited for at most `limit`, where there is one.
+    pub(crate) fn new(message: String, limit: Option<Duration>) -> Waiting {
         let bar = ProgressBar::hidden()
             .with_style(style(UNKNOWN))
-            .with_message(message);
+            .with_message(message.clone());
         let (done, over) = mpsc::channel();
         let shown = bar.clone();
         let watcher = thread::spawn(move || {
-            if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                shown.set_draw_target(ProgressDrawTarget::stderr());
+            let goes_on = |time| over.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+            if !goes_on(PATIENCE) {
+                return;
+            }
+            shown.set_draw_target(ProgressDrawTarget::stderr());
+            if !shown.is_hidden() {
                 shown.enable_steady_tick(REDRAW);
+            } else if goes_on(SILENCE) && shown.position() == 0 {
+                output::tell(&silence(&message, limit));
             }
         });
         Waiting {
@@ -111,6 +122,17 @@ impl Countdown {
 impl Drop for Countdown {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+fn silence(message: &str, limit: Option<Duration>) -> String {
+    let waited = (PATIENCE + SILENCE).as_secs();
+    match limit {
+        Some(limit) => format!(
+            "{message}: nothing has come for {waited} s; it is given {} s",
+            limit.as_secs()
+        ),
+        None => format!("{message}: nothing has come for {waited} s"),
     }
 }
 

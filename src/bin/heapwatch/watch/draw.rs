@@ -26,7 +26,8 @@ const GREW: Style = Style::new().fg(Color::Red);
 const SHRANK: Style = Style::new().fg(Color::Green);
 
 pub(super) fn view(frame: &mut Frame<'_>, view: &mut View) {
-    let alarms = alarms(view);
+    let width = usize::from(frame.area().width);
+    let (alarms, said_last) = (alarms(view, width), footer(view, width));
     let graph = if frame.area().height >= ROOM_FOR_GRAPH {
         GRAPH
     } else {
@@ -37,16 +38,16 @@ pub(super) fn view(frame: &mut Frame<'_>, view: &mut View) {
         Constraint::Length(graph),
         Constraint::Length(alarms.len() as u16),
         Constraint::Min(3),
-        Constraint::Length(1),
+        Constraint::Length(said_last.len() as u16),
     ]);
     let [head, past, said, rest, foot] = rows.areas(frame.area());
-    frame.render_widget(Paragraph::new(header(view)), head);
+    frame.render_widget(Paragraph::new(header(view, width)), head);
     if graph > 0 {
         graph::draw(frame, past, view);
     }
     frame.render_widget(Paragraph::new(alarms), said);
     table::draw(frame, rest, view);
-    frame.render_widget(Paragraph::new(footer(view)), foot);
+    frame.render_widget(Paragraph::new(said_last), foot);
     match view.over {
         Over::Stack(line) => popup::stack(frame, rest, view, line),
         Over::Help => popup::help(frame, frame.area()),
@@ -54,7 +55,7 @@ pub(super) fn view(frame: &mut Frame<'_>, view: &mut View) {
     }
 }
 
-fn header(view: &View) -> Vec<Line<'static>> {
+fn header(view: &View, width: usize) -> Vec<Line<'static>> {
     let snapshot = view.snapshot();
     let info = snapshot.info();
     let every = match info.interval_bytes {
@@ -68,12 +69,9 @@ fn header(view: &View) -> Vec<Line<'static>> {
     let who = vec![
         "heapwatch ".bold(),
         view.source.clone().into(),
-        format!(
-            "  pid {}, watched {}, {every}",
-            info.pid,
-            duration(info.watched_seconds)
-        )
-        .into(),
+        format!("  pid {}", info.pid).into(),
+        format!(", watched {}", duration(info.watched_seconds)).into(),
+        format!(", {every}").into(),
     ];
     let total = view.total();
     let mut what = vec![
@@ -98,11 +96,40 @@ fn header(view: &View) -> Vec<Line<'static>> {
     if lost > 0 {
         what.push(format!(", {lost} samples lost").fg(Color::Yellow));
     }
-    vec![Line::from(who), Line::from(what)]
+    [who, what].map(|parts| whole(parts, width)).into()
+}
+
+/// As many parts as there is room for: of a number that is cut, one would read another.
+fn whole(parts: Vec<Span<'static>>, width: usize) -> Line<'static> {
+    let mut used = 0;
+    let fits = |part: &Span<'_>| {
+        used += part.width();
+        used <= width
+    };
+    Line::from_iter(parts.into_iter().take_while(fits))
+}
+
+/// Words that are to be read to their end, on as many lines as they need.
+fn over_lines(words: &str, width: usize, style: Style) -> Vec<Line<'static>> {
+    let mut lines = vec![String::new()];
+    for word in words.split_whitespace() {
+        let used = lines.last().map_or(0, |line| line.chars().count());
+        if used > 0 && used + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            *line += word;
+        }
+    }
+    let styled = |line| Line::styled(line, style);
+    lines.into_iter().map(styled).collect()
 }
 
 /// One line each, worst first; or one that says why there is none.
-fn alarms(view: &View) -> Vec<Line<'static>> {
+fn alarms(view: &View, width: usize) -> Vec<Line<'static>> {
     let alarms = view.alarms();
     let mut lines: Vec<Line<'static>> = alarms
         .iter()
@@ -114,8 +141,8 @@ fn alarms(view: &View) -> Vec<Line<'static>> {
             };
             let rate = growth.rate_bytes_per_second.rate_text();
             Line::from(vec![
-                Span::styled(format!("{}: ", growth.verdict.name()), GREW.bold()),
-                format!("{place}, {rate}; ").into(),
+                Span::styled(format!("{} ", growth.verdict.name()), GREW.bold()),
+                format!("{rate}: {place}; ").into(),
                 Span::styled(growth.evidence.clone(), QUIET),
             ])
         })
@@ -128,9 +155,12 @@ fn alarms(view: &View) -> Vec<Line<'static>> {
         ));
     }
     if lines.is_empty() {
-        lines.push(Line::styled("nothing is known to leak or to grow", QUIET));
+        let words = view.too_early();
+        let words = words.unwrap_or("nothing is known to leak or to grow");
+        lines.extend(over_lines(words, width, QUIET));
     }
-    lines.extend(gap(view.snapshot().info()).map(|words| Line::styled(words, QUIET)));
+    let gap = gap(view.snapshot().info()).into_iter();
+    lines.extend(gap.flat_map(|words| over_lines(words, width, QUIET)));
     lines
 }
 
@@ -144,25 +174,23 @@ fn gap(info: &Info) -> Option<&'static str> {
     }
 }
 
-fn footer(view: &View) -> Line<'static> {
+fn footer(view: &View, width: usize) -> Vec<Line<'static>> {
     if view.over == Over::Filter {
-        return Line::from(vec![
-            "/".bold(),
-            view.filter().to_owned().into(),
-            "▏".into(),
-        ]);
+        let filter = view.filter().to_owned();
+        return vec![Line::from(vec!["/".bold(), filter.into(), "▏".into()])];
     }
     if let Some((words, seconds)) = view.trouble() {
         let words = format!("no answer for {}: {words}", duration(seconds as f64));
-        return Line::styled(words, Style::new().fg(Color::Black).bg(Color::Yellow));
+        let style = Style::new().fg(Color::Black).bg(Color::Yellow);
+        return over_lines(&words, width, style);
     }
     if let Some(remark) = view.remark() {
-        return Line::styled(remark.to_owned(), Style::new().fg(Color::Cyan));
+        return over_lines(remark, width, Style::new().fg(Color::Cyan));
     }
-    Line::styled(
+    vec![Line::styled(
         "q end  s order  b group  / filter  m mark  Enter stack  w write  r now  ? help",
         QUIET,
-    )
+    )]
 }
 
 /// `42 s`, `5 min 3 s`, `3 h 12 min`, `2 d 3 h`

@@ -31,7 +31,7 @@ use view::View;
 const BEAT: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &Watch) -> Result<Outcome, Failure> {
-    let source = &args.from.source;
+    let source = &args.source;
     if matches!(source, Source::File(_) | Source::Stdin) {
         return Err(Failure::new(format_args!(
             "watch needs the URL of a running service, such as http://127.0.0.1:6790/, and not {source}"
@@ -44,10 +44,10 @@ pub(crate) fn run(args: &Watch) -> Result<Outcome, Failure> {
     }
     let service = Service {
         source: source.clone(),
-        token: args.from.access.token().map(str::to_owned),
+        token: args.access.token().map(str::to_owned),
     };
     // Before the screen is taken: a wrong address is told in a line that stays.
-    let first = service.ask().map_err(|failure| failure.about(source))?;
+    let first = service.ask_aloud()?;
     let mut view = View::new(source.to_string(), first);
     let poller = Poller::start(service, args.every.0);
     let mut screen = Screen::take()?;

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use heapwatch::Snapshot;
-use heapwatch::growth::Growth;
+use heapwatch::growth::{Growth, Report};
 
 use crate::failure::Failure;
 use crate::source::{self, Source};
@@ -26,17 +26,45 @@ pub(super) struct Poll {
     pub(super) snapshot: Snapshot,
     /// Those that leak or grow, worst first.
     pub(super) alarms: Vec<Growth>,
+    /// Why nothing can be said of growth yet, where that is so.
+    pub(super) too_early: Option<String>,
+}
+
+impl Poll {
+    fn of(snapshot: Snapshot) -> Poll {
+        let report = snapshot.growth();
+        let too_early = too_early(report.as_ref());
+        let mut alarms = report.map_or(Vec::new(), |report| report.verdicts);
+        alarms.retain(|growth| growth.verdict.alarms());
+        Poll {
+            snapshot,
+            alarms,
+            too_early,
+        }
+    }
+}
+
+/// That none is alarming is good news only where all were judged.
+fn too_early(report: Option<&Report>) -> Option<String> {
+    let Some(report) = report else {
+        return Some("growth is not known: nothing watches it in this process".to_owned());
+    };
+    let (watched, needed) = (report.watched_seconds, report.min_watch_seconds);
+    (watched < needed).then(|| {
+        let (watched, needed) = (watched.max(0.0).floor(), needed.ceil());
+        format!("too early to tell what leaks or grows: watched for {watched} s of {needed} s")
+    })
 }
 
 impl Service {
     /// Asks once.
     pub(super) fn ask(&self) -> Result<Poll, Failure> {
-        let snapshot = source::read_quietly(&self.source, self.token.as_deref())?;
-        let mut alarms = snapshot
-            .growth()
-            .map_or(Vec::new(), |report| report.verdicts);
-        alarms.retain(|growth| growth.verdict.alarms());
-        Ok(Poll { snapshot, alarms })
+        source::read_quietly(&self.source, self.token.as_deref()).map(Poll::of)
+    }
+
+    /// Asks once, and says so if it takes long.
+    pub(super) fn ask_aloud(&self) -> Result<Poll, Failure> {
+        source::read(&self.source, self.token.as_deref()).map(Poll::of)
     }
 }
 

@@ -55,6 +55,7 @@ fn poll(moment: usize) -> Poll {
     Poll {
         snapshot: moments()[moment].clone(),
         alarms: Vec::new(),
+        too_early: None,
     }
 }
 
@@ -184,6 +185,56 @@ fn what_was_not_sampled_is_told_beside_the_verdicts() {
     }
 }
 
+/// A number that lost its first digits is another number.
+#[test]
+fn numbers_are_whole_however_narrow_the_terminal_is() {
+    let mut view = view();
+    let of = |screen: &[String]| {
+        let rows = screen.iter().skip_while(|line| !line.contains("rows by"));
+        let cells = |row: &String| {
+            let numbers = row.split("  ").map(str::trim);
+            let numbers = numbers.filter(|cell| cell.contains("iB")).take(2);
+            let plain = numbers.map(|cell| cell.split(" ±").next().unwrap_or(cell).to_owned());
+            plain.collect::<Vec<_>>()
+        };
+        rows.skip(2).flat_map(cells).collect::<Vec<_>>()
+    };
+    for marked in [false, true] {
+        if marked {
+            type_in(&mut view, "m");
+            view.take(poll(1));
+        }
+        let whole = of(&drawn(&mut view, 300, 40));
+        assert!(
+            whole.iter().any(|number| number.starts_with("64")),
+            "{whole:?}"
+        );
+        for width in 24..160 {
+            let screen = drawn(&mut view, width, 40);
+            let shown = of(&screen);
+            assert!(!shown.is_empty(), "{width}");
+            for number in &shown {
+                assert!(
+                    whole.contains(number),
+                    "{width}: {number}\n{}",
+                    screen.join("\n")
+                );
+            }
+        }
+    }
+}
+
+/// No alarm is good news only where verdicts could be made.
+#[test]
+fn what_is_too_early_to_tell_is_not_calm() {
+    let mut early = poll(0);
+    early.too_early = Some("too early to tell: watched for 21 s of 30 s".to_owned());
+    let mut view = View::new("http://127.0.0.1:6790/".to_owned(), early);
+    let screen = drawn(&mut view, 80, 24).join("\n");
+    assert!(screen.contains("21 s of 30 s"), "{screen}");
+    assert!(!screen.contains("nothing is known"), "{screen}");
+}
+
 /// Terminals are resized to nothing now and then.
 #[test]
 fn any_size_can_be_drawn() {
@@ -218,12 +269,41 @@ fn the_way_out_is_open_everywhere() {
     }
 }
 
+/// What another process held is nothing to compare with.
+#[test]
+fn a_restart_takes_the_mark_away() {
+    let mut view = view();
+    type_in(&mut view, "m");
+    let profile = poll(1).snapshot.pprof().encode();
+    let other = Poll {
+        // Of no process that is known, so of another.
+        snapshot: Snapshot::read(&*profile).unwrap(),
+        ..poll(1)
+    };
+    view.take(other);
+    let screen = drawn(&mut view, 120, 30);
+    line_with(&screen, "the service restarted");
+    line_with(&screen, "the mark went");
+    line_with(&screen, "rows by live bytes");
+    assert!(!screen.join("\n").contains("since the mark"), "{screen:?}");
+}
+
 /// A service that does not answer is told of, and what was known stays on the screen.
 #[test]
 fn silence_is_told() {
     let mut view = view();
-    view.lose("connection refused".to_owned());
+    let words =
+        "connection refused: is the service running, with heapwatch::serve on this address?";
+    view.lose(words.to_owned());
     line_with(&drawn(&mut view, 120, 30), "connection refused");
+    for width in [80, 60, 40] {
+        let screen = drawn(&mut view, width, 30);
+        let all: Vec<&str> = screen
+            .iter()
+            .flat_map(|line| line.split_whitespace())
+            .collect();
+        assert!(all.join(" ").contains(words), "{screen:?}");
+    }
     view.take(poll(1));
     line_with(&drawn(&mut view, 120, 30), "answers again");
 }

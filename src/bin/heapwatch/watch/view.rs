@@ -85,8 +85,14 @@ impl View {
     pub(super) fn take(&mut self, poll: Poll) {
         let (old, new) = (self.poll.snapshot.info(), poll.snapshot.info());
         let remark = if (old.pid, old.profile_id) != (new.pid, new.profile_id) {
-            let (old, new) = (old.pid, new.pid);
-            Some(format!("the service restarted: pid {old} is now pid {new}"))
+            let restarted = format!(
+                "the service restarted: pid {} is now pid {}",
+                old.pid, new.pid
+            );
+            Some(match self.drop_mark() {
+                true => restarted + "; the mark went with the old one, m sets another",
+                false => restarted,
+            })
         } else {
             let again = "the service answers again".to_owned();
             self.trouble.is_some().then_some(again)
@@ -136,6 +142,11 @@ impl View {
         &self.poll.alarms
     }
 
+    /// Why nothing can be said of growth yet, where that is so.
+    pub(super) fn too_early(&self) -> Option<&str> {
+        self.poll.too_early.as_deref()
+    }
+
     /// The rows that the filter lets through, in order.
     pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = &Line> {
         self.shown.iter().map(|&place| &self.lines[place])
@@ -170,11 +181,16 @@ impl View {
     }
 
     pub(super) fn unmark(&mut self) {
-        self.mark = None;
+        self.drop_mark();
+        self.refresh();
+    }
+
+    /// Whether there was one.
+    fn drop_mark(&mut self) -> bool {
         if self.order == Order::Change {
             self.order = Order::Live;
         }
-        self.refresh();
+        self.mark.take().is_some()
     }
 
     pub(super) fn next_order(&mut self) {
