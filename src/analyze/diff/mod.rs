@@ -66,10 +66,10 @@ pub struct Change<'s> {
     pub allocated_type: Option<String>,
     /// What was spawned, by task; none for all that is no task.
     pub task: Option<String>,
-    /// The function at the call site, at that of one of the sites where there are several; none by
-    /// crate.
+    /// The function at the call site; where there are several sites, at that whose live bytes changed
+    /// most; none by crate.
     pub function: Option<String>,
-    /// Source file and line of the call site.
+    /// Source file and line of that call site.
     pub location: Option<String>,
     /// The innermost function in the user's own code, by site, where it is not the call site.
     pub own_function: Option<&'s str>,
@@ -144,15 +144,20 @@ impl<'s> Diff<'s> {
                 matched += bytes;
             }
             let (snapshot, site) = shown(&found, earlier, later);
+            let weight = Weight::of(&sums, site);
             let group = groups.entry(key(snapshot, site, by)).or_insert(Group {
                 snapshot,
                 site,
+                weight,
                 before: false,
                 sums: Sums::default(),
                 after: false,
                 by: None,
                 stacks: (0, 0),
             });
+            if weight.is_above(&group.weight) {
+                (group.snapshot, group.site, group.weight) = (snapshot, site, weight);
+            }
             group.by = group.by.max(found.by);
             group.stacks.0 += found.before.len();
             group.stacks.1 += found.after.len();
@@ -291,10 +296,11 @@ impl Context {
     }
 }
 
-/// Sites of a row, by the first of them.
+/// Sites of a row, named by the one that changed most.
 struct Group<'s> {
     snapshot: &'s Snapshot,
     site: &'s Site,
+    weight: Weight,
     before: bool,
     after: bool,
     by: Option<MatchedBy>,
@@ -335,6 +341,32 @@ impl<'s> Group<'s> {
             change.frames = frames.flat_map(visible).collect();
         }
         change
+    }
+}
+
+/// What one site is to its row.
+#[derive(Debug, Clone, Copy)]
+struct Weight {
+    changed: f64,
+    live: f64,
+    id: u64,
+}
+
+impl Weight {
+    fn of(sums: &Sums, site: &Site) -> Weight {
+        Weight {
+            changed: (sums.after.bytes - sums.before.bytes).abs(),
+            live: sums.after.bytes + sums.before.bytes,
+            id: site.id,
+        }
+    }
+
+    /// Whether it changed more, else holds more, else comes first, so that equal snapshots give
+    /// equal tables.
+    fn is_above(&self, other: &Weight) -> bool {
+        let order = self.changed.total_cmp(&other.changed);
+        let order = order.then(self.live.total_cmp(&other.live));
+        order.then(other.id.cmp(&self.id)).is_gt()
     }
 }
 

@@ -429,6 +429,34 @@ fn groups_join_sites_and_empty_snapshots_do_no_harm() {
     assert!(after.diff(&empty).rows().iter().all(|row| row.vanished));
 }
 
+/// A function's line is where its bytes changed, or who reads the row looks in the wrong place: not
+/// where they come first, nor where most are, nor where the larger change of another sign is not.
+#[test]
+fn a_group_is_named_by_the_site_that_changed_most() {
+    let call = |line| [own_at("chat::Session::new", line), own_at("chat::main", 90)];
+    let (name, seen, cache) = (call(77), call(79), call(81));
+    let stacks = |name_objects, seen_objects| {
+        build(1, &[(&name, name_objects), (&seen, seen_objects), (&cache, 500)])
+    };
+    for (before, after, line) in [
+        (stacks(9, 9), stacks(10, 90), 79),
+        (stacks(9, 9), stacks(90, 10), 77),
+        (stacks(9, 90), stacks(20, 9), 79),
+        (stacks(9, 9), stacks(9, 9), 81),
+    ] {
+        for by in [By::Function, By::Type, By::Task] {
+            let diff = before.diff(&after).by(by);
+            let rows = diff.all_rows().iter();
+            let places: Vec<_> = rows.map(|row| row.location.clone()).collect();
+            assert_eq!(places, [Some(format!("src/chat.rs:{line}"))], "{by:?}");
+            let place = format!("src/chat.rs:{line}");
+            assert!(diff.to_json().contains(&place));
+            let named = by == By::Function;
+            assert_eq!(diff.to_string().contains(&place), named, "{diff}");
+        }
+    }
+}
+
 /// One frame of a test's stack: function, file, line, whose code.
 type Step<'a> = (&'a str, &'a str, u32, Origin);
 
