@@ -120,21 +120,13 @@ fn kinship(diff: &Diff<'_>, seconds: f64) -> String {
             number::duration(seconds.abs())
         );
     }
-    let (mut by_name, mut all) = (0.0, 0.0);
-    for row in diff.all_rows() {
-        let bytes = row.before_bytes.estimate + row.after_bytes.estimate;
-        all += bytes;
-        if row.matched_by.is_some_and(|by| by != MatchedBy::Address) {
-            by_name += bytes;
-        }
-    }
     let percent = |share: f64| (share * 100.0).floor();
-    let builds = match by_name / all {
+    let names = match diff.share_by_names() {
         share if share >= 0.01 => format!(", {} % by their functions' names", percent(share)),
         _ => String::new(),
     };
     let matched = percent(diff.matched_share());
-    format!("two processes: {matched} % of live bytes are at sites found in both{builds}")
+    format!("two processes: {matched} % of live bytes are at sites found in both{names}")
 }
 
 fn verdict(diff: &Diff<'_>) -> String {

@@ -37,7 +37,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn of(snapshot: &Snapshot, site: &Site) -> Identity {
+    /// With `cut`, what the call site called is left out, as profiles leave it out.
+    pub(super) fn of(snapshot: &Snapshot, site: &Site, cut: bool) -> Identity {
         if let Some(name) = pseudo_function(site) {
             let name = hash([name.to_owned()]);
             return Identity {
@@ -48,12 +49,16 @@ impl Identity {
                 lines: Vec::new(),
             };
         }
-        let frames: Vec<&Frame> = stack(snapshot, site)
+        let mut frames: Vec<&Frame> = stack(snapshot, site)
             .map(|step| step.frame)
             .filter(|frame| frame.origin != Origin::Allocator)
             .filter(|frame| !is_runtime(frame))
             .collect();
-        let call = call_site(frames.iter().copied()).unwrap_or(0);
+        let mut call = call_site(frames.iter().copied()).unwrap_or(0);
+        if cut {
+            frames.drain(..call);
+            call = 0;
+        }
         // What the call site called, if it did not allocate by itself, and the call site.
         let called = &frames[call.saturating_sub(1)..call];
         let caller = &frames[call.saturating_sub(1)..frames.len().min(call + 1)];

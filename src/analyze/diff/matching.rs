@@ -39,7 +39,8 @@ use crate::snapshot::{Site, Snapshot};
 pub enum MatchedBy {
     /// Build ids and offsets of the whole stack: certain.
     Address,
-    /// The functions of all frames, in another build.
+    /// The functions of all frames, in another build; from the call site outwards, where one of the
+    /// two is another tool's profile.
     Names,
     /// The functions outside std, and the function of std that the innermost of them called.
     Calls,
@@ -75,19 +76,23 @@ pub(super) fn matches<'s>(earlier: &'s Snapshot, later: &'s Snapshot) -> Vec<Mat
     if same_process(earlier, later) {
         return by_id.into_values().collect();
     }
+    // A profile's sites are told by names, and lack what their call sites called.
+    let profile = !(earlier.info.error_bars && later.info.error_bars);
+    let by = match profile {
+        true => MatchedBy::Names,
+        false => MatchedBy::Address,
+    };
     let mut found = Vec::new();
     let mut rest = Vec::new();
     for one in by_id.into_values() {
         if one.before.is_empty() || one.after.is_empty() {
             let before = one.before.into_iter();
-            rest.extend(before.map(|site| Known::of(earlier, later, site, Side::Before)));
+            rest.extend(before.map(|site| Known::of(earlier, later, site, Side::Before, profile)));
             let after = one.after.into_iter();
-            rest.extend(after.map(|site| Known::of(later, earlier, site, Side::After)));
+            rest.extend(after.map(|site| Known::of(later, earlier, site, Side::After, profile)));
         } else {
-            found.push(Match {
-                by: Some(MatchedBy::Address),
-                ..one
-            });
+            let by = Some(by);
+            found.push(Match { by, ..one });
         }
     }
     let (rebuilt, same): (Vec<_>, Vec<_>) = rest.into_iter().partition(|known| known.rebuilt);
@@ -128,7 +133,7 @@ struct Known<'s> {
 }
 
 impl<'s> Known<'s> {
-    fn of(snapshot: &'s Snapshot, other: &Snapshot, site: &'s Site, side: Side) -> Self {
+    fn of(snapshot: &'s Snapshot, other: &Snapshot, site: &'s Site, side: Side, cut: bool) -> Self {
         let build = |location: &u32| {
             let module = snapshot.locations.get(*location as usize)?.module?;
             snapshot.modules.get(module as usize)?.build_id.as_deref()
@@ -143,8 +148,10 @@ impl<'s> Known<'s> {
         Known {
             site,
             side,
-            is: Identity::of(snapshot, site),
-            rebuilt: !site.stack.iter().all(|location| same(build(location))),
+            is: Identity::of(snapshot, site, cut),
+            // What has no stack has no build: a profile gives it a location with a name alone.
+            rebuilt: site.stack.is_empty()
+                || !site.stack.iter().all(|location| same(build(location))),
         }
     }
 }
@@ -193,32 +200,31 @@ fn by_names(group: Group<'_>) -> Vec<Match<'_>> {
 }
 
 /// Pairs stacks whose names are the same in the order of their lines, if all have shifted alike.
-fn by_lines(mut group: Group<'_>) -> Vec<Match<'_>> {
-    group.sort_by(|a, b| a.is.lines.cmp(&b.is.lines));
+fn by_lines(group: Group<'_>) -> Vec<Match<'_>> {
     let (before, after): (Group<'_>, Group<'_>) = group
-        .into_iter()
+        .iter()
+        .cloned()
         .partition(|known| known.side == Side::Before);
-    let mut pairs = before.iter().zip(&after);
-    let shift = pairs.next().map(|(before, after)| shift(before, after));
-    let alike = pairs.all(|(before, after)| Some(self::shift(before, after)) == shift);
-    let distinct = |side: &Group<'_>| {
-        side.windows(2)
-            .all(|two| two[0].is.lines != two[1].is.lines)
-    };
-    let told_apart = distinct(&before) && distinct(&after) && alike;
-    if before.len() != after.len() || !told_apart {
-        let group = before.into_iter().chain(after).collect();
+    let lines = |side| grouped(side, |is| is.lines.clone());
+    let (before, after) = (lines(before), lines(after));
+    let mut shifts = before
+        .keys()
+        .zip(after.keys())
+        .map(|(before, after)| shift(before, after));
+    let first = shifts.next();
+    let alike = shifts.all(|shift| Some(shift) == first);
+    if before.len() != after.len() || !alike {
         return vec![joined(Some(MatchedBy::Names), group)];
     }
-    let pairs = before.into_iter().zip(after);
+    let pairs = before.into_values().zip(after.into_values());
     pairs
-        .map(|(before, after)| joined(Some(MatchedBy::Names), vec![before, after]))
+        .map(|(before, after)| joined(Some(MatchedBy::Names), [before, after].concat()))
         .collect()
 }
 
 /// How far each frame's line has moved.
-fn shift(before: &Known<'_>, after: &Known<'_>) -> Vec<Option<i64>> {
-    let lines = before.is.lines.iter().zip(&after.is.lines);
+fn shift(before: &[Option<u32>], after: &[Option<u32>]) -> Vec<Option<i64>> {
+    let lines = before.iter().zip(after);
     lines
         .map(|(before, after)| Some(i64::from((*after)?) - i64::from((*before)?)))
         .collect()

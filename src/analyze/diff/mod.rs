@@ -51,6 +51,7 @@ pub struct Diff<'s> {
     rows: Vec<Change<'s>>,
     total: Change<'s>,
     matched: f64,
+    by_names: f64,
 }
 
 /// A line of a [`Diff`]: what changed at a site, a function or a crate, or in total.
@@ -135,13 +136,16 @@ impl<'s> Diff<'s> {
         let matches = matches(earlier, later);
         let context = Context::of(earlier, later);
         let mut groups: BTreeMap<String, Group<'s>> = BTreeMap::new();
-        let (mut matched, mut live) = (0.0, 0.0);
+        let (mut matched, mut by_names, mut live) = (0.0, 0.0, 0.0);
         for found in matches {
             let sums = Sums::of(&found, &context);
             let bytes = sums.before.bytes + sums.after.bytes;
             live += bytes;
             if !found.before.is_empty() && !found.after.is_empty() {
                 matched += bytes;
+            }
+            if found.by.is_some_and(|by| by != MatchedBy::Address) {
+                by_names += bytes;
             }
             let (snapshot, site) = shown(&found, earlier, later);
             let weight = Weight::of(&sums, site);
@@ -193,6 +197,7 @@ impl<'s> Diff<'s> {
             rows,
             total: total.change(&context),
             matched: if live > 0.0 { matched / live } else { 1.0 },
+            by_names: if live > 0.0 { by_names / live } else { 0.0 },
         }
     }
 
@@ -266,6 +271,11 @@ impl<'s> Diff<'s> {
     /// The share of live bytes of both snapshots, between 0 and 1, at sites that are in both.
     pub fn matched_share(&self) -> f64 {
         self.matched
+    }
+
+    /// The share of them that were found by names.
+    pub(crate) fn share_by_names(&self) -> f64 {
+        self.by_names
     }
 }
 

@@ -436,7 +436,10 @@ fn a_group_is_named_by_the_site_that_changed_most() {
     let call = |line| [own_at("chat::Session::new", line), own_at("chat::main", 90)];
     let (name, seen, cache) = (call(77), call(79), call(81));
     let stacks = |name_objects, seen_objects| {
-        build(1, &[(&name, name_objects), (&seen, seen_objects), (&cache, 500)])
+        build(
+            1,
+            &[(&name, name_objects), (&seen, seen_objects), (&cache, 500)],
+        )
     };
     for (before, after, line) in [
         (stacks(9, 9), stacks(10, 90), 79),
@@ -592,6 +595,68 @@ fn within_one_build_other_lines_are_other_sites() {
     again.modules[0].build_id = before.modules[0].build_id.clone();
     let by_names = [(Some(MatchedBy::Names), 1, 1, false)];
     assert_eq!(matched(&before, &again), by_names);
+}
+
+/// A profile of the same moment holds the same: it must not look like another program, whoever is
+/// compared with whom and however rows are grouped. Its counts are whole numbers.
+#[test]
+fn a_snapshot_is_found_again_in_its_profile() {
+    let snapshot = crate::snapshot::testing::sample();
+    let read = |snapshot: &Snapshot| Snapshot::read(&snapshot.pprof().encode()[..]).unwrap();
+    let profile = read(&snapshot);
+    let mut rebuilt = snapshot.clone();
+    rebuilt.info.profile_id = 7;
+    rebuilt.modules[0].build_id = Some("beef".to_owned());
+    let rebuilt = read(&rebuilt);
+    for (before, after) in [
+        (&snapshot, &profile),
+        (&profile, &snapshot),
+        (&profile, &profile),
+        (&snapshot, &rebuilt),
+        (&rebuilt, &profile),
+    ] {
+        for by in [By::Site, By::Function, By::Crate] {
+            let diff = before.diff(after).by(by);
+            assert_eq!(diff.matched_share(), 1.0, "{diff}");
+            let said =
+                "100 % of live bytes are at sites found in both, 100 % by their functions' names";
+            assert!(diff.to_string().contains(said), "{diff}");
+            for row in diff.all_rows() {
+                assert!(!row.new && !row.vanished, "{diff}");
+                assert!(
+                    row.live_bytes.estimate.abs() <= row.after_stacks as f64,
+                    "{diff}"
+                );
+                assert_eq!(row.significant, None);
+            }
+        }
+    }
+}
+
+/// Two places in std that one line calls are one in a profile, and their sum is compared; the lines
+/// beside it are still told apart, also when they have moved.
+#[test]
+fn what_a_profile_does_not_tell_apart_is_one_row() {
+    let call = |line| own_at("chat::page", line);
+    let (grow, insert) = (std("alloc::vec::grow"), std("alloc::vec::insert"));
+    let stacks = |seed, moved: u32| {
+        let (here, there) = (call(10 + moved), call(20 + moved));
+        build(
+            seed,
+            &[
+                (&[grow.clone(), here.clone()], 9),
+                (&[insert.clone(), here], 20),
+                (&[grow.clone(), there], 40),
+            ],
+        )
+    };
+    let read = |snapshot: &Snapshot| Snapshot::read(&snapshot.pprof().encode()[..]).unwrap();
+    for moved in [0, 7] {
+        let diff_rows = matched(&stacks(1, 0), &read(&stacks(2, moved)));
+        let rows: Vec<_> = diff_rows.iter().map(|row| (row.0, row.1, row.2)).collect();
+        let by = Some(MatchedBy::Names);
+        assert_eq!(rows, [(by, 1, 1), (by, 2, 1)]);
+    }
 }
 
 /// Renamed functions and other things that a function calls are other sites.
