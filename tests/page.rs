@@ -88,6 +88,7 @@ fn the_page_says_draws_and_compares() {
     flames(&mut browser);
     the_interval(&mut browser);
     screenshots(&mut browser);
+    sampling_off(&mut browser);
     check_manners(&browser, begun, &chat.url);
 }
 
@@ -180,6 +181,11 @@ fn sorting_and_searching(browser: &mut Browser) {
     browser.until(&format!(
         "{NAMES}.length > 0 && {NAMES}.every((row) => row.innerText.includes('previews'))"
     ));
+    let status = browser.text("document.getElementById('table-status').textContent");
+    assert!(
+        status.contains("that hold memory") && !status.contains("nothing"),
+        "{status}"
+    );
     browser.fill("#search", "nothing is called so");
     browser.until(&format!("{NAMES}.length === 0"));
     let status = browser.text("document.getElementById('table-status').textContent");
@@ -194,6 +200,22 @@ fn sorting_and_searching(browser: &mut Browser) {
     browser.until(&format!("{NAMES}.some((row) => {vector})"));
     browser.fill("#by", "site");
     browser.until(&format!("{NAMES}[0].innerText.includes('Session::new')"));
+    ordering_on_a_telephone(browser);
+}
+
+/// Where the columns have no room, whatever they order by can be chosen, and is what is shown.
+fn ordering_on_a_telephone(browser: &mut Browser) {
+    browser.size(360, 780);
+    for order in ["objects", "allocated", "growth", "live"] {
+        browser.fill("#order", order);
+        let cell = if order == "growth" { "live" } else { order };
+        browser.until(&format!(
+            "[...document.querySelectorAll('#rows tr:first-child td')] \
+             .filter((cell) => cell.offsetParent).map((cell) => cell.classList) \
+             .every((classes, at) => at === 0 && classes.contains('{cell}'))"
+        ));
+    }
+    browser.size(1280, 1000);
 }
 
 /// A row opens its stack and pictures, and stays open when the table is made anew.
@@ -288,7 +310,10 @@ fn spans(browser: &mut Browser) {
     browser.until("!document.getElementById('diff').hidden");
     browser.until("document.getElementById('diff-rows').innerText.includes('grew')");
     browser.key("Escape", 0);
-    browser.click("#diff-close");
+    browser.eval("document.getElementById('diff-close').focus()");
+    browser.key("Enter", 0);
+    browser.until("document.getElementById('diff').hidden");
+    assert_eq!(browser.text("document.activeElement.id"), "graph");
 }
 
 fn snapshots(browser: &mut Browser) {
@@ -313,6 +338,22 @@ fn snapshots(browser: &mut Browser) {
     );
     browser.until("document.querySelectorAll('#diff-rows tr').length > 0");
     browser.click("#diff-close");
+    // Who uses the keyboard stays in the list.
+    for (deleted, next) in [("start", "Delete later"), ("later", "Name of the snapshot")] {
+        browser.eval(&format!(
+            "document.querySelector('[aria-label=\"Delete {deleted}\"]').focus()"
+        ));
+        browser.key("Enter", 0);
+        browser.until(&format!(
+            "!document.getElementById('kept').innerText.includes('{deleted}')"
+        ));
+        browser.until(&format!(
+            "document.activeElement.getAttribute('aria-label') === '{next}'"
+        ));
+    }
+    browser.fill("#take-name", "again");
+    browser.click("#take-button");
+    browser.until("document.getElementById('kept').innerText.includes('again')");
 }
 
 fn flames(browser: &mut Browser) {
@@ -321,7 +362,23 @@ fn flames(browser: &mut Browser) {
         browser.until("document.querySelectorAll('#flame-picture .flame g').length > 20");
         let whole =
             browser.text("document.querySelector('#flame-picture .flame').getAttribute('height')");
+        let place = "{ const scroll = document.querySelector('#flame-picture .flame-scroll'); \
+             [scroll.scrollHeight - scroll.clientHeight, scroll.scrollTop]; }";
+        let place: [f64; 2] = serde_json::from_value(browser.eval(place)).unwrap();
+        assert!(
+            (place[0] - place[1]).abs() < 2.0,
+            "all is at the bottom: {place:?}"
+        );
         browser.eval("document.querySelector('#flame-picture .flame').focus()");
+        for _ in 0..60 {
+            browser.key("ArrowUp", 0);
+        }
+        let seen = "{ const place = (selector) => \
+             document.querySelector(`#flame-picture ${selector}`).getBoundingClientRect(); \
+             const [frame, scroll] = [place('.focused rect'), place('.flame-scroll')]; \
+             frame.top >= scroll.top - 2 && frame.bottom <= scroll.bottom + 2; }";
+        assert_eq!(browser.eval(seen), true, "the frame that the keys are at");
+        browser.key("Escape", 0);
         for key in ["ArrowUp", "ArrowUp", "Enter", "Escape"] {
             browser.key(key, 0);
         }
@@ -330,7 +387,7 @@ fn flames(browser: &mut Browser) {
         browser.click("#flame-show");
         browser.until("document.querySelector('#flame-picture .readout').textContent.includes('difference') || document.querySelectorAll('#flame-picture .flame g').length > 20");
     } else {
-        browser.until("document.getElementById('flame-status').textContent.includes('feature \"flamegraph\"')");
+        browser.until("document.getElementById('flame-status').textContent.includes('features = [\"flamegraph\"]')");
     }
 }
 
@@ -359,7 +416,13 @@ fn screenshots(browser: &mut Browser) {
     );
     for scheme in ["light", "dark"] {
         browser.scheme(scheme);
-        for (width, height) in [(1280, 1000), (360, 780)] {
+        for (width, height) in [
+            (1400, 1000),
+            (1280, 1000),
+            (1100, 900),
+            (768, 900),
+            (360, 780),
+        ] {
             browser.size(width, height);
             browser.eval("scrollTo(0, 0)");
             browser.wait(Duration::from_millis(600));
@@ -368,6 +431,7 @@ fn screenshots(browser: &mut Browser) {
                 over.as_i64().unwrap() <= 0,
                 "{width}: {over} pixels too wide"
             );
+            tails(browser, width);
             browser.shoot(&shots().join(format!("{scheme}-{width}.png")));
         }
     }
@@ -378,6 +442,38 @@ fn screenshots(browser: &mut Browser) {
         let bytes = browser.shoot(&root().join("docs/page.png"));
         assert!(bytes < MAX_PICTURE, "{bytes} bytes");
     }
+}
+
+/// Whatever has no room loses its start: the line is read, and the last part of the name.
+fn tails(browser: &mut Browser, width: u32) {
+    let lost = browser.eval(
+        "[...document.querySelectorAll('#rows .tail')].filter((one) => \
+         one.scrollHeight > one.clientHeight + 2 || one.scrollWidth > one.clientWidth + 1 || \
+         (one.matches('.where') && !one.textContent.endsWith(/[:\\d]*\\)?$/.exec(one.title)[0]))) \
+         .map((one) => one.textContent)",
+    );
+    assert_eq!(lost, serde_json::json!([]), "{width}");
+    let numbers = "[...document.querySelectorAll('#rows td.number')] \
+         .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)";
+    assert_eq!(browser.eval(numbers), serde_json::json!([]), "{width}");
+}
+
+/// Rates that fall because nothing is counted are no alarm, and no calm either.
+fn sampling_off(browser: &mut Browser) {
+    assert_ne!(
+        browser.eval("document.querySelector('#rows .chip.leaking')"),
+        serde_json::Value::Null
+    );
+    browser.fill("#interval-value", "off");
+    browser.click("#interval-button");
+    browser.until(&format!(
+        "{SENTENCE} === 'Sampling is off: nothing is watched.'"
+    ));
+    let verdict = "document.getElementById('verdict')";
+    let read = browser.text(&format!("{verdict}.innerText"));
+    assert!(!read.contains("iB/"), "{read}");
+    assert_eq!(browser.text(&format!("{verdict}.className")), "waiting");
+    browser.until("!document.querySelector('#rows :is(.chip, .growth)')");
 }
 
 /// The page must not be what makes a service slow.
@@ -462,6 +558,13 @@ fn the_token_is_asked_for_once() {
         chat.url,
         "no token in the address"
     );
+    // The links lead to what no address alone does.
+    browser.eval(
+        "{ window.shown = {}; window.open = () => shown; \
+         URL.createObjectURL = (blob) => (blob.text().then((text) => (shown.text = text)), 'blob:x'); }",
+    );
+    browser.click(".links a");
+    browser.until("shown.location === 'blob:x' && shown.text.startsWith('heap by site')");
     // The refusals are all that the browser complains of.
     for complaint in browser.complaints() {
         assert!(complaint.contains("401"), "{complaint}");

@@ -250,10 +250,16 @@ impl Browser {
     /// Presses a key; `modifiers` 8 is shift.
     pub fn key(&mut self, key: &str, modifiers: u32) {
         for kind in ["keyDown", "keyUp"] {
-            let number = if key == "Escape" { 27 } else { 0 };
+            let number = match key {
+                "Enter" => 13,
+                "Escape" => 27,
+                _ => 0,
+            };
+            // Without it Enter presses no button.
+            let text = if key == "Enter" { "\r" } else { "" };
             let event = json!({
                 "type": kind, "key": key, "code": key, "modifiers": modifiers,
-                "windowsVirtualKeyCode": number
+                "windowsVirtualKeyCode": number, "text": text
             });
             self.call("Input.dispatchKeyEvent", event);
         }

@@ -13,6 +13,8 @@ const FILE_PATIENCE = 300_000;
 
 let asking;
 
+export const hasToken = () => sessionStorage.getItem(KEY) !== null;
+
 function headers() {
   const token = sessionStorage.getItem(KEY);
   return token ? { Authorization: `Bearer ${token}` } : {};
@@ -24,7 +26,7 @@ async function request(path, read, { method = "GET", patience = PATIENCE } = {})
     const [response, answer] = await exchange(path, read, method, patience);
     if (response.ok) return answer;
     if (response.status !== 401) throw Object.assign(new Error(answer.trim()), { status: response.status });
-    await askForToken(sessionStorage.getItem(KEY) ? "That token is wrong." : "");
+    await askForToken(hasToken() ? "That token is wrong." : "");
   }
 }
 

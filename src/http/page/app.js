@@ -6,6 +6,7 @@ import { announce, byId } from "./dom.js";
 import { Diff } from "./diff.js";
 import { clock, duration, exactBytes } from "./format.js";
 import { Graph } from "./graph.js";
+import { bindLinks } from "./links.js";
 import { Past } from "./past.js";
 import { describeInterval, Snapshots } from "./snapshots.js";
 import { Table } from "./table.js";
@@ -147,4 +148,5 @@ async function start() {
   beat();
 }
 
+bindLinks();
 start();

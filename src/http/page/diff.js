@@ -1,17 +1,19 @@
 // What changed between two moments: a table with error bars, and the flame graph of the difference.
 
-import { blob, json, query, text } from "./api.js";
-import { announce, busy, byId, el, save } from "./dom.js";
+import { blob, json, query } from "./api.js";
+import { announce, busy, byId, el, nothingFocused, save } from "./dom.js";
 import { bytesChangeError, bytesError, clock, countChange, duration, plural } from "./format.js";
-import { showFlame } from "./flame.js";
+import { askForFlame, showFlame } from "./flame.js";
+import { fitTails, tail } from "./fit.js";
 import { frames } from "./site.js";
-import { GAP, title } from "./table.js";
+import { GAP, places, title } from "./table.js";
 
 const FEW = 12;
 
 export class Diff {
   constructor() {
     this.panel = byId("diff");
+    new ResizeObserver(() => fitTails(byId("diff-rows"))).observe(this.panel);
     this.status = byId("diff-status");
     byId("diff-close").addEventListener("click", () => this.close());
     byId("diff-flame").addEventListener("click", (event) => this.flame(event.currentTarget));
@@ -30,14 +32,20 @@ export class Diff {
   async compare(from, to) {
     this.span = { from, to };
     this.rows = FEW;
+    if (!this.panel.contains(document.activeElement)) this.opener = document.activeElement;
     this.panel.hidden = false;
     byId("diff-picture").replaceChildren();
     await this.load();
   }
 
   close() {
+    const focused = this.panel.contains(document.activeElement) || nothingFocused();
+    const before = this.panel.hidden;
     this.panel.hidden = true;
     this.onClose?.();
+    if (before || !focused) return;
+    const back = this.opener?.isConnected && this.opener !== document.body ? this.opener : byId("graph");
+    back.focus({ preventScroll: true });
   }
 
   path(format) {
@@ -68,7 +76,7 @@ export class Diff {
   show(answer) {
     const { from, to, total } = answer;
     const span = to.taken_seconds - from.taken_seconds;
-    byId("diff-title").textContent = `Change from ${moment(this.span.from, from)} to ${moment(this.span.to, to)}, ${duration(Math.abs(span))}`;
+    byId("diff-title").textContent = `Change from ${moment(this.span.from, from)} to ${moment(this.span.to, to)}, ${span === 0 ? "the same moment" : duration(Math.abs(span))}`;
     const significant = answer.rows.filter((row) => row.significant).length;
     const born = total.allocated_bytes ? ` ${bytesError(total.allocated_bytes)} allocated and ${bytesError(total.freed_bytes)} freed in between.` : "";
     const sure = answer.error_bars ? `${plural(significant, "row")} here changed more than sampling alone explains.` : "Of these files no errors are known.";
@@ -77,6 +85,7 @@ export class Diff {
     const scale = [Math.min(0, ...ends), Math.max(0, ...ends)];
     const rows = answer.rows.length ? answer.rows.map((row) => this.row(row, scale, answer.by)) : [el("tr", {}, el("td", { colspan: 4 }, "Nothing was allocated or freed."))];
     byId("diff-rows").replaceChildren(...rows);
+    fitTails(byId("diff-rows"));
     const more = () => {
       this.rows = 500;
       this.load();
@@ -95,8 +104,7 @@ export class Diff {
       row.new && el("span", { class: "chip" }, "new"),
       row.vanished && el("span", { class: "chip" }, "gone"),
     ];
-    const own = row.own_function && ` ← ${row.own_function}${row.own_location ? ` (${row.own_location})` : ""}`;
-    const head = [el("span", { class: "name-line" }, el("code", { title: name }, name), chips), el("span", { class: "where" }, row.location, own)];
+    const head = [el("span", { class: "name-line" }, tail("code", {}, name), chips), ...places(row)];
     const opened = row.frames?.length ? el("details", {}, el("summary", {}, head), frames(row.frames)) : el("div", {}, head);
     return el(
       "tr",
@@ -112,7 +120,7 @@ export class Diff {
     const { span } = this;
     await busy(button, this.status, async () => {
       try {
-        const drawing = await text(this.path("svg"));
+        const drawing = await askForFlame(this.path("svg"));
         // Another span may have been chosen meanwhile.
         if (span === this.span) showFlame(byId("diff-picture"), drawing, "The difference: red grew, blue shrank; the width is what lives after");
       } catch (error) {

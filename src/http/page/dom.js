@@ -44,6 +44,7 @@ export function announce(text) {
 
 /// A button that says that it is at work, and shows in `status` what went wrong.
 export async function busy(button, status, work) {
+  const focused = document.activeElement === button;
   button.disabled = true;
   status.textContent = "";
   status.classList.remove("wrong");
@@ -55,8 +56,13 @@ export async function busy(button, status, work) {
     return undefined;
   } finally {
     button.disabled = false;
+    // A browser takes the focus from what is disabled.
+    if (focused && nothingFocused()) button.focus({ preventScroll: true });
   }
 }
+
+/// Whether who uses the keyboard would have to begin at the top of the page.
+export const nothingFocused = () => [null, document.body].includes(document.activeElement);
 
 /// Lets a browser save bytes as a file.
 export function save(blob, name) {

@@ -3,6 +3,7 @@
 // The policy of this page lets no drawing bring its own style and script; only numbers, colours and
 // texts are taken from it.
 
+import { text } from "./api.js";
 import { announce, el, svg } from "./dom.js";
 
 const ROW = 18;
@@ -38,6 +39,16 @@ export function parse(drawing) {
   return lowest > 0 ? distinct : [];
 }
 
+/// Asks for a drawing. A service may have been built without.
+export async function askForFlame(path) {
+  try {
+    return await text(path);
+  } catch (error) {
+    if (error.status !== 501) throw error;
+    throw new Error('This service was built without flame graphs. To have them, add "flamegraph" to heapwatch\'s features in its Cargo.toml: heapwatch = { version = "…", features = ["flamegraph"] }.');
+  }
+}
+
 /// Shows a drawing in `place`.
 export function showFlame(place, drawing, caption) {
   const frames = parse(drawing);
@@ -57,13 +68,11 @@ class Flame {
     this.picture = svg("svg", { class: "flame", tabindex: 0, role: "application", "aria-roledescription": "flame graph", "aria-label": `${caption}. ${keys}` });
     this.find = el("input", { type: "search", placeholder: "search frames", "aria-label": "Search frames", oninput: () => this.draw() });
     const reset = el("button", { type: "button", onclick: () => this.zoom(this.root) }, "Reset zoom");
-    const scroll = el("div", { class: "flame-scroll" }, this.picture);
-    this.element = el("div", { class: "flame-box" }, el("div", { class: "tools" }, this.find, reset), scroll, this.readout);
+    this.scroll = el("div", { class: "flame-scroll" }, this.picture);
+    this.element = el("div", { class: "flame-box" }, el("div", { class: "tools" }, this.find, reset), this.scroll, this.readout);
     this.picture.addEventListener("keydown", (event) => this.key(event));
     this.picture.addEventListener("mouseleave", () => (this.readout.textContent = this.caption));
-    new ResizeObserver(() => this.draw()).observe(scroll);
-    // The outermost function is at the bottom.
-    requestAnimationFrame(() => (scroll.scrollTop = scroll.scrollHeight));
+    new ResizeObserver(() => this.draw()).observe(this.scroll);
   }
 
   zoom(frame) {
@@ -91,6 +100,7 @@ class Flame {
     const shown = this.visible();
     const rows = Math.max(...shown.map(({ frame }) => frame.row)) + 1;
     const height = rows * ROW;
+    const first = !this.picture.hasAttribute("height");
     this.picture.setAttribute("height", height);
     this.picture.setAttribute("viewBox", `0 0 ${this.picture.clientWidth} ${height}`);
     const word = this.find.value.toLowerCase();
@@ -110,6 +120,8 @@ class Flame {
         );
       }),
     );
+    // The outermost function is at the bottom.
+    if (first) this.scroll.scrollTop = this.scroll.scrollHeight;
   }
 
   key(event) {
@@ -132,5 +144,6 @@ class Flame {
     this.readout.textContent = this.focused.name;
     announce(this.focused.name);
     this.draw();
+    this.picture.querySelector(".focused")?.scrollIntoView({ block: "nearest" });
   }
 }

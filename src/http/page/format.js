@@ -126,6 +126,9 @@ export function parseBytes(text) {
   return whole ? Math.round(bytes) : undefined;
 }
 
+/// `chat::serve` of `chat::serve::{async_fn#0}::{closure#1}`.
+export const withoutClosures = (path) => path.replace(/(::\{[a-z_]+#\d+\})+$/, "");
+
 export const plural = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
 
 /// `chat::register` of `chat::register::<T>`; what is long in the middle is cut there.

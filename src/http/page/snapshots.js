@@ -1,9 +1,9 @@
 // Snapshots to take, keep and compare; files to fetch; the interval.
 
-import { blob, json, post, query, remove, text } from "./api.js";
-import { busy, byId, el, save, setChildren } from "./dom.js";
+import { blob, json, post, query, remove } from "./api.js";
+import { busy, byId, el, nothingFocused, save, setChildren } from "./dom.js";
 import { bytesError, clock, exactBytes, parseBytes } from "./format.js";
-import { showFlame } from "./flame.js";
+import { askForFlame, showFlame } from "./flame.js";
 
 export class Snapshots {
   /// `compare(from, to)` shows what changed.
@@ -45,8 +45,12 @@ export class Snapshots {
     const fetch = (event) => busy(event.currentTarget, this.status, async () => save(await blob(path), `${one.name}.heap`));
     const drop = (event) =>
       busy(event.currentTarget, this.status, async () => {
+        const index = [...byId("kept").children].findIndex((row) => row.contains(event.target));
         await remove(path);
         await this.refresh();
+        const { children } = byId("kept");
+        const next = children[Math.min(index, children.length - 1)]?.querySelector("button:last-child");
+        if (nothingFocused()) (next ?? byId("take-name")).focus();
       });
     return el(
       "li",
@@ -94,7 +98,7 @@ export class Snapshots {
     };
     const parameters = shown === "difference" ? { diff_from: byId("flame-from").value } : { sample: shown };
     busy(button, byId("flame-status"), async () => {
-      const drawing = await text(query("heap/flamegraph", { ...parameters, format: "svg" }));
+      const drawing = await askForFlame(query("heap/flamegraph", { ...parameters, format: "svg" }));
       showFlame(byId("flame-picture"), drawing, captions[shown]);
     });
   }

@@ -1,8 +1,9 @@
 // Who holds memory: a table that can be grouped, ordered and searched, whose rows open.
 
 import { json, query } from "./api.js";
-import { announce, byId, el, setChildren } from "./dom.js";
-import { bytesError, clock, count, plural, rate } from "./format.js";
+import { announce, byId, el, nothingFocused, setChildren } from "./dom.js";
+import { bytesError, clock, count, plural, rate, withoutClosures } from "./format.js";
+import { fitTails, tail } from "./fit.js";
 import { showSite } from "./site.js";
 
 /// Rows on a page, and those that are asked for without being told to look for more.
@@ -33,6 +34,12 @@ export function title(row, by) {
 
 const place = (row) => row.location ?? (row.version ? `version ${row.version}` : "");
 
+/// Where a row's bytes are allocated, and where in the person's own code that comes from.
+export function places(row) {
+  const own = row.own_function && `${withoutClosures(row.own_function)}${row.own_location ? ` (${row.own_location})` : ""}`;
+  return [place(row) && tail("span", { class: "where" }, place(row)), own && tail("span", { class: "where own" }, own)].filter(Boolean);
+}
+
 export class Table {
   constructor() {
     this.rows = [];
@@ -41,6 +48,8 @@ export class Table {
     this.page = 0;
     this.open = undefined;
     this.verdicts = new Map();
+    /// While nothing is sampled rates fall for no other reason.
+    this.sampled = true;
     /// Whether all rows are here; whether they were asked for by hand, and whether to look for something.
     this.whole = false;
     this.loadedByHand = false;
@@ -53,6 +62,8 @@ export class Table {
     for (const button of document.querySelectorAll("[data-order]")) {
       button.addEventListener("click", () => this.sort(button.dataset.order));
     }
+    byId("order").addEventListener("change", () => this.sort(byId("order").value));
+    new ResizeObserver(() => fitTails(byId("rows"))).observe(byId("top"));
     this.headers();
   }
 
@@ -114,6 +125,7 @@ export class Table {
   }
 
   setVerdicts(growth) {
+    this.sampled = growth.interval_bytes > 0;
     this.verdicts = new Map(growth.verdicts.map((one) => [one.site, one]));
     this.render();
   }
@@ -165,6 +177,8 @@ export class Table {
 
   headers() {
     const direction = this.up ? "ascending" : "descending";
+    byId("order").value = this.order;
+    byId("top").dataset.ordered = this.order;
     for (const column of document.querySelectorAll("#top thead th")) {
       const buttons = [...column.querySelectorAll("[data-order]")];
       for (const button of buttons) button.dataset.direction = button.dataset.order === this.order ? direction : "none";
@@ -175,6 +189,9 @@ export class Table {
   turn(pages) {
     this.page += pages;
     this.render();
+    // A browser takes the focus from what is disabled, as the last page's button is.
+    const [pressed, other] = pages > 0 ? ["next", "previous"] : ["previous", "next"];
+    if (byId(pressed).disabled && (nothingFocused() || document.activeElement === byId(pressed))) byId(other).focus();
   }
 
   async attempt(work) {
@@ -234,6 +251,7 @@ export class Table {
       return [line, detail];
     });
     setChildren(byId("rows"), lines);
+    fitTails(byId("rows"));
     if (focused) byId("rows").querySelector(`[data-key="${CSS.escape(focused)}"] button`)?.focus({ preventScroll: true });
     this.footer(found, pages);
   }
@@ -263,8 +281,10 @@ export class Table {
     const searched = byId("search").value;
     if (this.more) return searched ? `${matches} the first ${this.rows.length} of ${total}` : total;
     const rest = hidden.toLocaleString("en");
-    const beyond = this.rows.length < ALL ? `, of which ${rest} hold nothing` : `, without ${rest} that hold least`;
-    return (searched ? `${matches} ${plural(this.rows.length, group)}` : total) + (hidden > 0 ? beyond : "");
+    const here = plural(this.rows.length, group);
+    const empty = hidden > 0 && this.rows.length < ALL;
+    if (empty) return searched ? `${matches} ${here} that hold${this.rows.length === 1 ? "s" : ""} memory` : `${total}, of which ${rest} hold nothing`;
+    return (searched ? `${matches} ${here}` : total) + (hidden > 0 ? `, without ${rest} that hold least` : "");
   }
 
   key(row) {
@@ -274,10 +294,9 @@ export class Table {
   line(row, key, most) {
     const open = key === this.open;
     const verdict = this.verdicts.get(row.id);
-    const alarms = verdict && (verdict.verdict === "leaking" || verdict.verdict === "growing");
-    const own = row.own_function && ` ← ${row.own_function}${row.own_location ? ` (${row.own_location})` : ""}`;
+    const alarms = this.sampled && verdict && (verdict.verdict === "leaking" || verdict.verdict === "growing");
     const growth = alarms ? verdict.rate_bytes_per_second : row.growth_bytes_per_second;
-    const sure = growth && (growth.low > 0 || growth.high < 0);
+    const sure = this.sampled && growth && (growth.low > 0 || growth.high < 0);
     return el(
       "tr",
       { class: open ? "open" : undefined, "data-key": key },
@@ -287,15 +306,15 @@ export class Table {
         el(
           "span",
           { class: "name-line" },
-          el("button", { type: "button", class: "opener", "aria-expanded": String(open), onclick: () => this.toggle(key) }, el("code", { title: row.title }, row.title)),
+          el("button", { type: "button", class: "opener", "aria-expanded": String(open), onclick: () => this.toggle(key) }, tail("code", {}, row.title)),
           alarms && el("span", { class: `chip ${verdict.verdict}` }, verdict.verdict),
         ),
-        el("span", { class: "where", title: `${place(row)}${own || ""}` }, place(row), own),
+        places(row),
       ),
-      el("td", { class: "number" }, bytesError(row.live_bytes), sure && el("span", { class: "growth" }, rate(growth))),
+      el("td", { class: "number live" }, bytesError(row.live_bytes), sure && el("span", { class: "growth" }, rate(growth))),
       el("td", { class: "share" }, errorBar(row.live_bytes, most)),
-      el("td", { class: "number wide" }, count(row.live_objects)),
-      el("td", { class: "number wide" }, bytesError(row.allocated_bytes)),
+      el("td", { class: "number wide objects" }, count(row.live_objects)),
+      el("td", { class: "number wide allocated" }, bytesError(row.allocated_bytes)),
     );
   }
 

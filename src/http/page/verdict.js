@@ -1,7 +1,7 @@
 // The first thing seen: what the verdicts come to, in a sentence, with its evidence one click away.
 
 import { announce, byId, el, setChildren } from "./dom.js";
-import { bytesError, countError, duration, exactBytes, plural, rate, roughly } from "./format.js";
+import { bytesError, countError, duration, exactBytes, plural, rate, roughly, withoutClosures } from "./format.js";
 import { frames } from "./site.js";
 
 /// What was last said aloud, and what each part of the evidence was made of.
@@ -11,9 +11,11 @@ const sources = new WeakMap();
 /// Shows an answer of /heap/growth; `open(id)` shows a site.
 export function showGrowth(growth, open) {
   const of = (verdict) => growth.verdicts.filter((one) => one.verdict === verdict);
-  const alarms = [...of("leaking"), ...of("growing")];
-  const [headline, detail] = alarms.length ? alarming(growth, of("leaking"), of("growing")) : calm(growth);
-  const level = of("leaking").length ? "leaking" : alarms.length ? "growing" : "calm";
+  const off = growth.interval_bytes === 0;
+  const alarms = off ? [] : [...of("leaking"), ...of("growing")];
+  const early = growth.history_seconds < growth.min_watch_seconds;
+  const [headline, detail] = off ? OFF : alarms.length ? alarming(growth, of("leaking"), of("growing")) : early ? tooEarly(growth) : calm(growth);
+  const level = alarms.length ? alarms[0].verdict : off || early ? "waiting" : "calm";
   byId("verdict").className = level;
   set(byId("sentence"), headline);
   set(byId("outlook"), [detail, gap(growth)].filter(Boolean).join(" "));
@@ -25,6 +27,9 @@ export function showGrowth(growth, open) {
   if (state !== said) announce(headline);
   said = state;
 }
+
+/// Rates fall then because nothing is counted, and are no news.
+const OFF = ["Sampling is off: nothing is watched.", "Verdicts and rates pause until an interval is set."];
 
 function set(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -45,9 +50,8 @@ function alarming(growth, leaking, growing) {
 
 /// What to call the one to blame: what was spawned, the person's own code, or whoever it is.
 function name(growth) {
-  const plain = (path) => path.replace(/(::\{[a-z_]+#\d+\})+$/, "");
-  if (growth.task) return `tasks of ${plain(growth.task)}`;
-  return plain(growth.own_function ?? growth.function);
+  if (growth.task) return `tasks of ${withoutClosures(growth.task)}`;
+  return withoutClosures(growth.own_function ?? growth.function);
 }
 
 /// What is left under the limit, and for how long.
@@ -71,23 +75,22 @@ function gap(growth) {
   return growth.was_off && growth.interval_bytes > 0 ? "Sampling was off for a while: what leaked then does not show." : "";
 }
 
+function tooEarly(growth) {
+  const known = plural(growth.verdicts.length, "call site");
+  const left = growth.min_watch_seconds - growth.history_seconds;
+  return [
+    `Too early to tell: ${known} watched for ${duration(growth.history_seconds)}.`,
+    [`The first verdicts come in about ${roughly(left)}.`, room(growth.memory)].join(" "),
+  ];
+}
+
 /// Nothing alarms: what was watched, for how long, and what could not be seen yet.
 function calm(growth) {
   const judged = growth.verdicts.filter((one) => one.verdict !== "too_early").length;
-  const watching = growth.history_seconds;
-  if (growth.interval_bytes === 0) return ["Sampling is off: nothing is watched.", "Set an interval below to begin."];
-  if (watching < growth.min_watch_seconds) {
-    const left = growth.min_watch_seconds - watching;
-    const known = plural(growth.verdicts.length, "call site");
-    return [
-      `Too early to tell: ${known} watched for ${duration(watching)}.`,
-      [`The first verdicts come in about ${roughly(left)}.`, room(growth.memory)].join(" "),
-    ];
-  }
   const least = growth.too_early_below_bytes_per_second;
   const blind = least ? `A leak slower than ${rate({ estimate: least, low: least, high: least }).replace("+", "")} would not show yet.` : "";
   return [
-    `Nothing leaks or grows: ${plural(judged, "call site")} judged, watched for ${duration(watching)}.`,
+    `Nothing leaks or grows: ${plural(judged, "call site")} judged, watched for ${duration(growth.history_seconds)}.`,
     [room(growth.memory), blind].filter(Boolean).join(" "),
   ];
 }
