@@ -18,11 +18,14 @@
 //! The horizon is the site's whole life. Where that shows nothing, its last half and last quarter are
 //! tried, so that a leak that began late is found before the process has doubled its age; but only if
 //! objects born before that were not seen to grow as old and die, which would explain the youngest too.
+//! Of the whole life, those born in the warm-up explain the others if they die as fast as these are made, and
+//! the site holds no more than it did: a cache that was filled at once, and is replaced bit by bit.
 
 use super::mortality::{AtRisk, Mortality, at_risk, log_time};
 use super::production::{Alive, PARTS, Production};
 use super::stats::{self, MIN_SAMPLES};
 use super::{Rate, SiteEvidence, Watch};
+use crate::analyze::series::Series;
 use crate::snapshot::evidence::LiveObject;
 use crate::snapshot::evidence::{Cell, shift_for};
 
@@ -91,7 +94,7 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
             return None;
         }
         Horizon::all(watch.now, span, width)
-            .filter(|horizon| whole || !horizon.elders_die(&cells, &live, origin))
+            .filter(|horizon| !horizon.is_explained(&cells, &live, site.series, (origin, whole)))
             .filter_map(|horizon| Case::of(horizon, &cells, &live, watch))
             .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
             .map(|case| case.tail(watch))
@@ -139,9 +142,27 @@ impl Horizon {
             })
     }
 
-    /// Whether objects born before this horizon have reached the same age and died, at a rate that
-    /// would explain a fifth of the objects that reach it now.
-    fn elders_die(&self, cells: &[Cell], live: &[Alive], origin: u32) -> bool {
+    /// Whether objects born before explain those that grow old now. Before the whole of a site's life there was but
+    /// its warm-up: what it made then may be of another kind, so that it must account for the others twice over and
+    /// have made room for them.
+    fn is_explained(
+        &self,
+        cells: &[Cell],
+        live: &[Alive],
+        series: &Series,
+        (origin, whole): (u32, bool),
+    ) -> bool {
+        let share = self.elders_dying(cells, live, origin);
+        if whole {
+            share > 2.0 && !self.has_risen(live, series)
+        } else {
+            share > 0.2
+        }
+    }
+
+    /// How many objects born before this horizon have reached the same age and died, for each that reaches it now,
+    /// in the same time of birth.
+    fn elders_dying(&self, cells: &[Cell], live: &[Alive], origin: u32) -> f64 {
         let died: u32 = cells
             .iter()
             .filter(|cell| cell.birth_start < self.cut && cell.age_low >= self.age)
@@ -153,7 +174,16 @@ impl Horizon {
             .iter()
             .filter(|sample| self.is_survivor(sample))
             .count() as f64;
-        f64::from(died) / before > 0.2 * reached / during
+        f64::from(died) / before / (reached / during).max(f64::MIN_POSITIVE)
+    }
+
+    /// Whether the site holds more than it did after the warm-up, by half at least of what has grown old since.
+    fn has_risen(&self, live: &[Alive], series: &Series) -> bool {
+        let bin = series.bins().get((self.cut / series.width()) as usize);
+        let before = bin.map_or(0.0, |bin| bin.mean);
+        let survivors = live.iter().filter(|sample| self.is_survivor(sample));
+        let since: f64 = survivors.map(|sample| sample.bytes).sum();
+        f64::from(series.live() - before) > 0.5 * since
     }
 
     fn is_survivor(&self, sample: &Alive) -> bool {

@@ -36,6 +36,51 @@ pub(crate) const COLLECTIONS: &[Shape] = &[
             doublings(w, &[0.0, 0.01, 0.02, 0.04, 0.3, 0.35], 4.0);
         },
     ),
+    // Filled at once; an entry is replaced at random, or the oldest is. Lives are too long to be seen to end by those
+    // that came later, but the first ones do end.
+    innocent_as(
+        "cache full at once, lives of 0.8 T",
+        &[Plateaued, Stable],
+        |w| {
+            replaced(w, |w| w.exponential(0.8 * w.t));
+        },
+    ),
+    innocent_as(
+        "cache full at once, lives of 2 T",
+        &[Plateaued, Stable],
+        |w| {
+            replaced(w, |w| w.exponential(2.0 * w.t));
+        },
+    ),
+    innocent_as(
+        "cache full at once, in order over T",
+        &[Plateaued, Stable],
+        |w| {
+            for nth in 0..300u32 {
+                let first = f64::from(nth) / 300.0 * w.t;
+                w.certain(0.01 * w.t, SMALL, first);
+                w.certain(0.01 * w.t + first, SMALL, FOREVER);
+            }
+        },
+    ),
+    leak_as(
+        "leak after a first batch, freed at 0.3 T",
+        &[Leaking],
+        |w| {
+            let t = w.t;
+            w.stream(
+                (0.0, 0.02 * t),
+                |_| 2_500.0 / t,
+                SMALL,
+                |_, birth| 0.3 * t - birth,
+            );
+            pure(w, 150.0);
+        },
+    ),
+    leak_as("leak beside a cache full at once", &[Leaking], |w| {
+        replaced(w, |w| w.exponential(0.8 * w.t));
+        pure(w, 900.0);
+    }),
     leak_as("vector with a first load", &[Growing, Leaking], |w| {
         // The first load takes a fiftieth of the time, and fills a tenth of what it comes to.
         doublings(w, &[0.0, 0.005, 0.01, 0.02, 0.1, 0.27, 0.6], 4.0);
@@ -72,5 +117,17 @@ fn doublings(w: &mut World, times: &[f64], first: f64) {
         let until = times.get(nth + 1).map_or(FOREVER, |next| next * w.t);
         w.object(at * w.t, size, until - at * w.t);
         size *= 2;
+    }
+}
+
+/// Three hundred entries from the start, each replaced when its life is over.
+fn replaced(w: &mut World, life: fn(&mut World) -> f64) {
+    for _ in 0..300 {
+        let mut birth = 0.0;
+        while birth < w.t {
+            let life = life(w);
+            w.certain(birth, SMALL, life);
+            birth += life;
+        }
     }
 }
