@@ -28,6 +28,9 @@ pub(super) const STD: [&str; 11] = [
 const ALLOCATOR: [&str; 2] = ["heapwatch::alloc::", "heapwatch::record::"];
 const SHIMS: [&str; 3] = ["__rust_", "__rg_", "__rdl_"];
 
+/// The C library through which std takes a backtrace: it stands between std and std.
+const UNWINDER: &str = "_Unwind_";
+
 /// Packages by the crate names that they are likely to have: what is known of dependencies where
 /// there are no line tables.
 #[derive(Default)]
@@ -113,6 +116,9 @@ pub(crate) fn origin_of(function: &str, file: &str) -> Origin {
 }
 
 fn by_name<'p>(function: &str, packages: impl FnOnce() -> &'p Packages) -> Origin {
+    if function.starts_with(UNWINDER) {
+        return Origin::Std;
+    }
     let Some(krate) = crate_of(function) else {
         return Origin::Foreign;
     };

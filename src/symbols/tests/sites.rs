@@ -88,6 +88,7 @@ fn names_alone_tell_the_origin_as_far_as_they_can() {
         ("__rg_oom", Origin::Allocator),
         ("__rdl_alloc", Origin::Allocator),
         ("malloc", Origin::Foreign),
+        ("_Unwind_Backtrace", Origin::Std),
         ("chat+0x1234", Origin::Foreign),
         ("0x7f0011223344", Origin::Foreign),
         ("_ZNSt6vectorIiE4pushEv", Origin::Foreign),

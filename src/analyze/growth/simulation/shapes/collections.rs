@@ -1,9 +1,11 @@
-//! Shapes of collections that real programs showed: maps that are enlarged long after they filled.
+//! Shapes of collections that real programs showed: maps that are enlarged long after they filled, and caches that
+//! are full from the start.
 
 use super::Verdict::{Growing, Leaking, Plateaued, Stable};
 use super::*;
 
-/// A seventh set, written when a map of the latest requests had been accused. One rule was changed for it.
+/// A seventh set, written when a map of the latest requests and a full cache had been accused. Two rules were changed
+/// for it.
 pub(crate) const COLLECTIONS: &[Shape] = &[
     // Removed entries use up a map's free slots until it is enlarged, however few it holds.
     innocent_as("full map, enlarged once more", &[Plateaued, Stable], |w| {
