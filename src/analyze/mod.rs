@@ -23,8 +23,8 @@ mod whole;
 /// Columns of a text table unless told otherwise.
 const DEFAULT_WIDTH: usize = 120;
 
-/// Fewer columns leave no room for names beside the numbers.
-const MIN_WIDTH: usize = 100;
+/// Fewer columns leave no room for names beside the fewest numbers.
+const MIN_WIDTH: usize = 40;
 
 pub(crate) use crate::snapshot::series;
 pub(crate) use caller::{Caller, pseudo_function, source, visible};

@@ -203,7 +203,8 @@ impl<'s> Top<'s> {
         self
     }
 
-    /// Columns that the text table may have: 120 unless told otherwise, and at least 100.
+    /// Columns that the text table may have: 120 unless told otherwise, and at least 40. Below 100 it
+    /// has fewer numbers, and intervals become `±`.
     #[must_use]
     pub fn width(mut self, columns: usize) -> Self {
         self.width = columns.max(MIN_WIDTH);

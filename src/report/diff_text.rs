@@ -2,13 +2,51 @@
 
 use std::fmt;
 
+use super::columns::{Column, Numbers, fold};
 use super::number;
-use super::text::{name, noun, over_lines, sampling, shorten, unseen};
-use crate::analyze::{By, Change, Diff, Estimate, MatchedBy};
+use super::text::{cut, marked, name, named, noun, over_lines, sampling, unseen};
+use crate::analyze::{By, Change, Diff, MatchedBy};
 use crate::snapshot::Info;
 
-/// Columns before the call site.
-const NUMBERS: usize = 69;
+/// A column of numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Number {
+    /// After the mark of a row that is significant.
+    Change,
+    Range,
+    /// Instead of both.
+    ChangeWithError,
+    Objects,
+    Live,
+    Freed,
+    Age,
+}
+
+impl Column for Number {
+    const LAYOUTS: &'static [&'static [Number]] = {
+        use Number::{Age, Change, ChangeWithError, Freed, Live, Objects, Range};
+        &[
+            &[Change, Range, Objects, Live, Freed, Age],
+            &[Change, Range, Objects, Live, Age],
+            &[Change, Range, Objects, Live],
+            &[Change, Range, Live],
+            &[ChangeWithError, Live],
+            &[ChangeWithError],
+        ]
+    };
+    const NAMES: usize = 31;
+    const GAP: usize = 2;
+
+    fn width(self) -> usize {
+        match self {
+            Number::Change => 11,
+            Number::Range => 20,
+            Number::ChangeWithError => 19,
+            Number::Objects | Number::Live | Number::Freed => 8,
+            Number::Age => 7,
+        }
+    }
+}
 
 impl fmt::Display for Diff<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,24 +54,17 @@ impl fmt::Display for Diff<'_> {
         header(f, self)?;
         writeln!(f)?;
         let name = noun(self.group());
-        let heading = [
-            "",
-            "change",
-            "95 % interval",
-            "objects",
-            "live",
-            "freed",
-            "age",
-        ];
-        writeln!(f, "{}{name}", columns(heading))?;
+        let numbers = Numbers::within(self.columns());
+        let room = self.columns() - numbers.width();
+        writeln!(
+            f,
+            "{}{name}",
+            numbers.line(|column| heading(column).to_owned())
+        )?;
         let rows = shown(self);
         for row in rows {
-            let mut label = label(row, self.group(), self.columns() - NUMBERS).into_iter();
-            let first = label.next().unwrap_or_default();
-            writeln!(f, "{}{first}", numbers(row))?;
-            for line in label {
-                writeln!(f, "{:NUMBERS$}{line}", "")?;
-            }
+            let label = label(row, self.group(), room);
+            named(f, numbers.line(|column| text(column, row)), label)?;
         }
         let hidden = &self.all_rows()[rows.len()..];
         if !hidden.is_empty() {
@@ -42,7 +73,8 @@ impl fmt::Display for Diff<'_> {
                 true => "",
                 false => ", which sampling may explain",
             };
-            writeln!(f, "{:NUMBERS$}(and {count} more{why})", "")?;
+            let more = fold(&format!("(and {count} more{why})"), room);
+            named(f, numbers.line(|_| String::new()), more)?;
         }
         if self.error_bars() {
             writeln!(
@@ -171,32 +203,44 @@ fn sees_less(info: &Info) -> (bool, u64) {
     (info.was_off, info.largest_interval_bytes)
 }
 
-fn numbers(row: &Change<'_>) -> String {
-    let mark = match row.significant {
-        Some(true) => "*",
-        _ => "",
+fn heading(column: Number) -> &'static str {
+    match column {
+        Number::Change | Number::ChangeWithError => "change",
+        Number::Range => "95 % interval",
+        Number::Objects => "objects",
+        Number::Live => "live",
+        Number::Freed => "freed",
+        Number::Age => "age",
+    }
+}
+
+fn text(column: Number, row: &Change<'_>) -> String {
+    let change = |text: String| {
+        let mark = if row.significant == Some(true) {
+            "*"
+        } else {
+            ""
+        };
+        format!("{mark:1}{text:>0$}", column.width() - 1)
     };
-    let or_none = |estimate: &Option<Estimate>| match estimate {
-        Some(estimate) => number::bytes(estimate),
-        None => "-".to_owned(),
-    };
-    let age = match row.median_age_seconds {
-        Some(seconds) => format!(">{}", short(seconds)),
-        None => "-".to_owned(),
-    };
-    let range = match row.significant {
-        Some(_) => number::bytes_change_range(&row.live_bytes),
-        None => "unknown".to_owned(),
-    };
-    columns([
-        mark,
-        &number::bytes_change(&row.live_bytes),
-        &range,
-        &number::count_change(&row.live_objects),
-        &number::bytes(&row.after_bytes),
-        &or_none(&row.freed_bytes),
-        &age,
-    ])
+    match column {
+        Number::Change => change(number::bytes_change(&row.live_bytes)),
+        Number::ChangeWithError => change(number::bytes_change_with_error(&row.live_bytes)),
+        Number::Range => match row.significant {
+            Some(_) => number::bytes_change_range(&row.live_bytes),
+            None => "unknown".to_owned(),
+        },
+        Number::Objects => number::count_change(&row.live_objects),
+        Number::Live => number::bytes(&row.after_bytes),
+        Number::Freed => {
+            let freed = row.freed_bytes.as_ref();
+            freed.map_or("-".to_owned(), number::bytes)
+        }
+        Number::Age => match row.median_age_seconds {
+            Some(seconds) => format!(">{}", short(seconds)),
+            None => "-".to_owned(),
+        },
+    }
 }
 
 /// One unit is enough for an age that is known to a factor of two.
@@ -207,11 +251,6 @@ fn short(seconds: f64) -> String {
         }
     }
     format!("{:.0} ms", (seconds * 1e3).floor())
-}
-
-/// The columns before the call site, [`NUMBERS`] wide.
-fn columns([mark, change, range, objects, live, freed, age]: [&str; 7]) -> String {
-    format!("{mark:1}{change:>10} {range:>20} {objects:>8} {live:>8} {freed:>8} {age:>7}  ")
 }
 
 fn label(row: &Change<'_>, by: By, width: usize) -> Vec<String> {
@@ -226,10 +265,10 @@ fn label(row: &Change<'_>, by: By, width: usize) -> Vec<String> {
         None => row.krate.clone(),
     };
     let Some(function) = &row.function else {
-        return vec![state.to_owned() + &shorten(&package, width)];
+        return vec![state.to_owned() + &cut(&package, width)];
     };
     if let Some(name) = name(by, row.allocated_type.as_deref(), row.task.as_deref()) {
-        return vec![state.to_owned() + &shorten(name, width)];
+        return vec![state.to_owned() + &cut(name, width)];
     }
     let place = match (&row.location, row.version) {
         (Some(location), None) if row.own_function.is_none() => location,
@@ -240,11 +279,10 @@ fn label(row: &Change<'_>, by: By, width: usize) -> Vec<String> {
     if let Some(own) = row.own_function {
         let location = row.own_location.as_deref().unwrap_or("");
         let own = over_lines(own, location, width - 2);
-        let marks = ["← ", "  "].into_iter();
-        lines.extend(marks.zip(own).map(|(mark, line)| mark.to_owned() + &line));
+        lines.extend(marked(own));
     }
     if let (By::Site, Some(by)) = (by, kinship_of_stacks(row)) {
-        lines.push(by);
+        lines.extend(fold(&by, width));
     }
     lines
 }
@@ -314,5 +352,21 @@ mod tests {
             assert!(line.chars().count() <= 120, "{line}");
         }
         golden::check("diff.txt", &text);
+    }
+
+    /// The numbers that stay in a narrow table are whole, and names are told by their ends.
+    #[test]
+    fn narrow_tables_are_as_agreed() {
+        let (before, after) = grown();
+        let diff = before.diff(&after);
+        let tables = [40, 60, 80, 99].map(|width| diff.clone().width(width).to_string());
+        golden::check("diff_narrow.txt", &tables.join("\n"));
+        for width in 40..=120 {
+            let text = diff.clone().width(width).to_string();
+            let table = text.lines().skip_while(|line| !line.ends_with("call site"));
+            for line in table.take_while(|line| !line.is_empty()) {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What was found, as text, JSON and profiles: values in, bytes out.
 
+mod columns;
 mod diff_json;
 mod diff_text;
 mod file;

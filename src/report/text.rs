@@ -2,15 +2,55 @@
 
 use std::fmt;
 
+use super::columns::{Column, Numbers, fold};
 use super::number;
 use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top};
 use crate::snapshot::Info;
 
-/// Columns before the call site.
-const NUMBERS: usize = 60;
-
 /// Least room that a name shortens to.
 const SHORTEST: usize = 16;
+
+/// Room for a function and its place on one line, however long they are.
+const MUCH: usize = 60;
+
+/// In less room than this the end of a name is worth more than its crate.
+const LITTLE: usize = 29;
+
+/// A column of numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Number {
+    First,
+    Range,
+    /// Instead of both.
+    FirstWithError,
+    Share,
+    Objects,
+    Last,
+}
+
+impl Column for Number {
+    const LAYOUTS: &'static [&'static [Number]] = {
+        use Number::{First, FirstWithError, Last, Objects, Range, Share};
+        &[
+            &[First, Range, Share, Objects, Last],
+            &[First, Range, Share, Objects],
+            &[First, Range, Share],
+            &[FirstWithError, Share],
+            &[FirstWithError],
+        ]
+    };
+    const NAMES: usize = 40;
+    const GAP: usize = 3;
+
+    fn width(self) -> usize {
+        match self {
+            Number::First => 9,
+            Number::Range | Number::FirstWithError => 18,
+            Number::Share | Number::Objects => 8,
+            Number::Last => 10,
+        }
+    }
+}
 
 impl fmt::Display for Top<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,31 +67,46 @@ impl fmt::Display for Top<'_> {
             writeln!(f, "{}", growth_line(self))?;
         }
         writeln!(f)?;
-        writeln!(f, "{}", heading(self.by(), self.order()))?;
+        let numbers = Numbers::within(self.columns());
+        let room = self.columns() - numbers.width();
+        let heading = numbers.line(|column| heading(column, self.order()).to_owned());
+        writeln!(f, "{heading}{}", noun(self.by()))?;
         for row in self.rows() {
             let growth = row.growth_bytes_per_second.as_ref();
-            let numbers = numbers(&row.amounts, growth, self.order());
-            let mut label = label(&row, self.by(), self.columns() - NUMBERS).into_iter();
-            writeln!(f, "{numbers}{}", label.next().unwrap_or_default())?;
-            for line in label {
-                writeln!(f, "{:NUMBERS$}{line}", "")?;
-            }
+            let text = |column| text(column, &row.amounts, growth, self.order());
+            let label = label(&row, self.by(), room);
+            named(f, numbers.line(text), label)?;
         }
         if self.hidden() > 0 {
-            let numbers = numbers(&self.other(), None, self.order());
-            writeln!(
-                f,
-                "{numbers}(other: {} more{})",
+            let other = format!(
+                "(other: {} more{})",
                 number::thousands(self.hidden() as u64),
                 if self.by() == By::Task {
                     ", all that is no task among them"
                 } else {
                     ""
                 }
-            )?;
+            );
+            let amounts = self.other();
+            let text = |column| text(column, &amounts, None, self.order());
+            named(f, numbers.line(text), fold(&other, room))?;
         }
         Ok(())
     }
+}
+
+/// Numbers, and beside them a name on one or more lines.
+pub(super) fn named(
+    f: &mut fmt::Formatter<'_>,
+    numbers: String,
+    label: Vec<String>,
+) -> fmt::Result {
+    let indent = " ".repeat(numbers.chars().count());
+    let starts = std::iter::once(numbers).chain(std::iter::repeat(indent));
+    for (start, line) in starts.zip(label) {
+        writeln!(f, "{start}{line}")?;
+    }
+    Ok(())
 }
 
 fn order(sort: Sort) -> &'static str {
@@ -146,13 +201,17 @@ pub(super) fn unseen(info: &Info) -> String {
     }
 }
 
-fn heading(by: By, sort: Sort) -> String {
-    let (first, last) = match sort {
-        Sort::Live => ("live", "allocated"),
-        Sort::Growth => ("a minute", "live"),
-        Sort::Allocated => ("allocated", "live"),
-    };
-    columns([first, "95 % interval", "share", "objects", last]) + noun(by)
+fn heading(column: Number, sort: Sort) -> &'static str {
+    match (column, sort) {
+        (Number::First | Number::FirstWithError, Sort::Live) => "live",
+        (Number::First | Number::FirstWithError, Sort::Growth) => "a minute",
+        (Number::First | Number::FirstWithError, Sort::Allocated) => "allocated",
+        (Number::Range, _) => "95 % interval",
+        (Number::Share, _) => "share",
+        (Number::Objects, _) => "objects",
+        (Number::Last, Sort::Live) => "allocated",
+        (Number::Last, Sort::Growth | Sort::Allocated) => "live",
+    }
 }
 
 /// What stands at the head of a table's names.
@@ -166,21 +225,22 @@ pub(super) fn noun(by: By) -> &'static str {
     }
 }
 
-fn numbers(amounts: &Amounts, growth: Option<&Estimate>, sort: Sort) -> String {
+fn text(column: Number, amounts: &Amounts, growth: Option<&Estimate>, sort: Sort) -> String {
     if sort == Sort::Growth {
         let a_minute = growth.map(|rate| Estimate {
             estimate: rate.estimate * 60.0,
             low: rate.low * 60.0,
             high: rate.high * 60.0,
         });
-        let a_minute = a_minute.as_ref();
-        return columns([
-            &a_minute.map_or("-".into(), number::bytes_change),
-            &a_minute.map_or("-".into(), number::bytes_change_range),
-            &share_text(amounts.live_share, &amounts.live_bytes),
-            &number::count(&amounts.live_objects),
-            &number::bytes(&amounts.live_bytes),
-        ]);
+        let or_none = |text: fn(&Estimate) -> String| a_minute.as_ref().map_or("-".into(), text);
+        return match column {
+            Number::First => or_none(number::bytes_change),
+            Number::Range => or_none(number::bytes_change_range),
+            Number::FirstWithError => or_none(number::bytes_change_with_error),
+            Number::Share => share_text(amounts.live_share, &amounts.live_bytes),
+            Number::Objects => number::count(&amounts.live_objects),
+            Number::Last => number::bytes(&amounts.live_bytes),
+        };
     }
     let (bytes, objects, share, last) = match sort {
         Sort::Allocated => (
@@ -196,13 +256,14 @@ fn numbers(amounts: &Amounts, growth: Option<&Estimate>, sort: Sort) -> String {
             &amounts.allocated_bytes,
         ),
     };
-    columns([
-        &number::bytes(bytes),
-        &number::bytes_range(bytes),
-        &share_text(share, bytes),
-        &number::count(objects),
-        &number::bytes(last),
-    ])
+    match column {
+        Number::First => number::bytes(bytes),
+        Number::Range => number::bytes_range(bytes),
+        Number::FirstWithError => number::bytes_with_error(bytes),
+        Number::Share => share_text(share, bytes),
+        Number::Objects => number::count(objects),
+        Number::Last => number::bytes(last),
+    }
 }
 
 fn share_text(share: f64, part: &Estimate) -> String {
@@ -218,36 +279,36 @@ fn share_error(share: f64, part: &Estimate) -> f64 {
     }
 }
 
-/// The columns before the call site, [`NUMBERS`] wide.
-fn columns([bytes, range, share, objects, last]: [&str; 5]) -> String {
-    format!("{bytes:>9} {range:>18} {share:>8} {objects:>8} {last:>10}   ")
-}
-
-/// `bytes::BytesMut::reserve (bytes 1.10.1) ← chat::decode (src/chat.rs:88)`, in lines of `width`.
+/// `bytes::BytesMut::reserve (bytes 1.10.1) ← chat::decode (src/chat.rs:88)`, in lines of `width`;
+/// a function and its place are on one line where there is much room.
 fn label(row: &Row<'_>, by: By, width: usize) -> Vec<String> {
     let package = match row.version {
         Some(version) => format!("{} {version}", row.krate),
         None => row.krate.clone(),
     };
     let Some(function) = &row.function else {
-        return vec![shorten(&package, width)];
+        return vec![cut(&package, width)];
     };
     let place = match (&row.location, row.version) {
         (Some(location), None) if row.own_function.is_none() => location.clone(),
         _ => package,
     };
-    let own = |own| with_place(own, row.own_location.as_deref().unwrap_or(""), width - 2);
+    let placed = |function: &str, place: &str, room| match width >= MUCH {
+        true => vec![with_place(function, place, room)],
+        false => over_lines(function, place, room),
+    };
+    let own = |own| placed(own, row.own_location.as_deref().unwrap_or(""), width - 2);
     if let Some(name) = name(by, row.allocated_type.as_deref(), row.task.as_deref()) {
         let caller = match row.own_function {
             Some(function) => own(function),
-            None => with_place(function, &place, width - 2),
+            None => placed(function, &place, width - 2),
         };
-        return pair(shorten(name, width), &caller, width);
+        return pair(vec![cut(name, width)], caller, width);
     }
-    let call_site = with_place(function, &place, width);
+    let call_site = placed(function, &place, width);
     match row.own_function {
-        Some(function) => pair(call_site, &own(function), width),
-        None => vec![call_site],
+        Some(function) => pair(call_site, own(function), width),
+        None => call_site,
     }
 }
 
@@ -261,19 +322,30 @@ pub(super) fn name<'r>(by: By, ty: Option<&'r str>, task: Option<&'r str>) -> Op
 }
 
 /// A name and whose it is, on one line if both fit.
-fn pair(name: String, caller: &str, width: usize) -> Vec<String> {
-    let one_line = format!("{name} ← {caller}");
-    if one_line.chars().count() <= width {
-        return vec![one_line];
+fn pair(mut name: Vec<String>, caller: Vec<String>, width: usize) -> Vec<String> {
+    if let ([name], [caller]) = (&*name, &*caller) {
+        let one_line = format!("{name} ← {caller}");
+        if one_line.chars().count() <= width {
+            return vec![one_line];
+        }
     }
-    vec![name, format!("← {caller}")]
+    name.extend(marked(caller));
+    name
+}
+
+/// Whose it is, below the name.
+pub(super) fn marked(caller: Vec<String>) -> impl Iterator<Item = String> {
+    let marks = std::iter::once("← ").chain(std::iter::repeat("  "));
+    marks
+        .zip(caller)
+        .map(|(mark, line)| mark.to_owned() + &line)
 }
 
 /// `chat::decode (src/chat.rs:88)`, the function shortened to fit.
 pub(super) fn with_place(function: &str, place: &str, width: usize) -> String {
     // Code without names is shown as `file+0xoffset`.
     if place.is_empty() || function.starts_with(place) {
-        return shorten(function, width);
+        return cut(function, width);
     }
     let place = format!(" ({})", shorten(place, width - SHORTEST - 3));
     let room = width.saturating_sub(place.chars().count());
@@ -283,14 +355,29 @@ pub(super) fn with_place(function: &str, place: &str, width: usize) -> String {
 /// A function on one line with its place, or with the place on a second if it would be cut for it.
 pub(super) fn over_lines(function: &str, place: &str, width: usize) -> Vec<String> {
     let least = without_details(function).chars().count() + place.chars().count();
-    if place.is_empty() || least + 3 <= width {
+    if place.is_empty() || function.starts_with(place) || least + 3 <= width {
         return vec![with_place(function, place, width)];
     }
     // A place is told by its end.
-    let cut = place.chars().count().saturating_sub(width - 3);
-    let place: String = place.chars().skip(cut).collect();
-    let mark = if cut > 0 { "…" } else { "" };
-    vec![shorten(function, width), format!("({mark}{place})")]
+    vec![cut(function, width), format!("({})", end(place, width - 2))]
+}
+
+fn end(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let kept = text.chars().skip(length - width.saturating_sub(1));
+    ['…'].into_iter().chain(kept).collect()
+}
+
+/// Shortened to fit, to its end where there is little room.
+pub(super) fn cut(name: &str, width: usize) -> String {
+    if width < LITTLE && name.chars().count() > width {
+        end(&without_details(name), width)
+    } else {
+        shorten(name, width)
+    }
 }
 
 /// `Cell::new<chat::run::{async_fn_env#0}, u8>` → `Cell::new<…>`; the type in front of `<T as Trait>`
@@ -363,6 +450,24 @@ mod tests {
         .join("\n");
         lines_fit(&text);
         golden::check("top.txt", &text);
+    }
+
+    /// The numbers that stay in a narrow table are whole, and names are told by their ends.
+    #[test]
+    fn narrow_tables_are_as_agreed() {
+        let snapshot = sample();
+        let top = |by, width| snapshot.top(by).width(width).to_string();
+        let tables = [40, 60, 80, 99].map(|width| top(By::Site, width));
+        golden::check("top_narrow.txt", &tables.join("\n"));
+        for by in By::all() {
+            for width in 40..=120 {
+                let text = top(by, width);
+                let table = text.lines().skip_while(|line| !line.ends_with(noun(by)));
+                for line in table {
+                    assert!(line.chars().count() <= width, "{width}: {line}");
+                }
+            }
+        }
     }
 
     fn one_site(function: &str, file: &str) -> Snapshot {

@@ -152,6 +152,34 @@ fn a_restart_is_told_and_survived() {
     terminal.until_has("no answer for");
 }
 
+/// What is wider than the terminal is torn by it, and its columns cannot be read.
+#[test]
+#[ignore = "needs tmux"]
+fn tables_are_as_wide_as_the_terminal() {
+    let service = Service::start(&[]);
+    sleep(Duration::from_secs(3));
+    let terminal = Terminal::open("width");
+    for width in [100, 80, 40] {
+        terminal.tmux(&["resize-window", "-x", &width.to_string(), "-y", "60"]);
+        let program = env!("CARGO_BIN_EXE_heapwatch");
+        terminal.type_line(&format!(
+            "clear; {program} top -n 5 {}; echo e''nd",
+            service.url
+        ));
+        terminal.until("all of the table", |screen| {
+            screen.lines().any(|line| line == "end")
+        });
+        let joined = terminal.tmux(&["capture-pane", "-p", "-J"]);
+        let table = joined
+            .lines()
+            .skip_while(|line| !line.starts_with("heap by site"));
+        for line in table.take_while(|line| line.trim_end() != "end") {
+            let length = line.trim_end().chars().count();
+            assert!(length <= width, "{length} of {width}: {line}");
+        }
+    }
+}
+
 /// However it ends, the terminal is as it was: echo, line mode, the screen's content.
 #[test]
 #[ignore = "needs tmux"]

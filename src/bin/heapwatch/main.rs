@@ -10,6 +10,7 @@ mod diff;
 mod failure;
 mod fetch;
 mod flamegraph;
+mod fold;
 mod generate;
 mod growth;
 mod limit;

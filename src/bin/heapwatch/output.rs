@@ -1,5 +1,6 @@
 //! What the user gets: plain in a pipe or a file, in colour and as wide as the terminal on one.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::{self, File, Permissions};
 use std::io::{self, IsTerminal, Write};
@@ -12,6 +13,7 @@ use terminal_size::{Width, terminal_size_of};
 
 use crate::args::{To, ToFile};
 use crate::failure::Failure;
+use crate::fold::fold;
 
 /// Columns of a table that no terminal shows: what fits into a ticket.
 const IN_A_PIPE: usize = 120;
@@ -48,10 +50,15 @@ impl Output {
         }
     }
 
-    /// Writes text that may have colours, which only a terminal gets.
+    /// Writes text that may have colours, which only a terminal gets; lines that are wider than one are
+    /// folded for it.
     pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
         match self {
             Output::Stdout => {
+                let text = match io::stdout().is_terminal() {
+                    true => Cow::Owned(fold(text, self.width())),
+                    false => Cow::Borrowed(text),
+                };
                 let mut stdout = anstream::stdout().lock();
                 let written = stdout
                     .write_all(text.as_bytes())
