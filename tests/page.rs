@@ -1,7 +1,7 @@
 //! The live page in a real browser, of the example that leaks.
 //!
-//! `cargo test --test page --features flamegraph -- --ignored` leaves screenshots under
-//! `target/page/`. With `HEAPWATCH_BLESS=1` it also makes `docs/page.png`.
+//! `cargo test --test page -- --ignored` leaves screenshots under `target/page/`. With `HEAPWATCH_BLESS=1` it also makes
+//! `docs/page.png`.
 #![cfg(all(feature = "server", target_os = "linux"))]
 
 #[path = "page/browser.rs"]
