@@ -86,9 +86,10 @@ export class Diff {
     const rows = answer.rows.length ? answer.rows.map((row) => this.row(row, scale, answer.by)) : [el("tr", {}, el("td", { colspan: 4 }, "Nothing was allocated or freed."))];
     byId("diff-rows").replaceChildren(...rows);
     fitTails(byId("diff-rows"));
-    const more = () => {
+    const more = async () => {
       this.rows = 500;
-      this.load();
+      await this.load();
+      if (nothingFocused()) byId("diff-rows").children[answer.rows.length]?.querySelector("summary")?.focus();
     };
     byId("diff-rest").replaceChildren(
       ...(answer.hidden_rows ? [el("button", { type: "button", onclick: more }, `Show ${Math.min(500, answer.hidden_rows + answer.rows.length)} rows`)] : []),

@@ -35,14 +35,14 @@ function shorten(element) {
   write(element, ["…", ...left]);
 }
 
-/// `new_task<…>` of `new_task<Future, Arc<Handle>>`.
+/// `new_task<…>` of `new_task<Future, Arc<Handle>>`. A word joiner keeps a line from ending in it.
 function withoutArguments(name) {
   let kept = "";
   let depth = 0;
   [...name].forEach((letter, index, letters) => {
     const opens = letter === "<" && (depth > 0 || /[\w}]$/.test(kept));
     const closes = depth > 0 && letter === ">" && letters[index - 1] !== "-";
-    if (opens && depth === 0) kept += "<…>";
+    if (opens && depth === 0) kept += "<…\u2060>";
     else if (depth === 0) kept += letter;
     depth += Number(opens) - Number(closes);
   });

@@ -151,6 +151,7 @@ export class Table {
     byId("more-rows").disabled = true;
     await this.attempt(() => this.refresh());
     byId("more-rows").disabled = false;
+    if (nothingFocused()) byId(this.more ? "more-rows" : "next").focus();
   }
 
   /// Looks through all rows, which are asked for if they are not here.
