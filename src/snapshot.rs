@@ -238,6 +238,13 @@ impl std::ops::AddAssign for Totals {
     }
 }
 
+impl Info {
+    /// One of its figures; none where another tool's profile does not hold it, which leaves it 0.
+    pub(crate) fn known<T: PartialEq + Default>(&self, figure: T) -> Option<T> {
+        (self.error_bars || figure != T::default()).then_some(figure)
+    }
+}
+
 impl Snapshot {
     /// What is true of the whole snapshot.
     pub fn info(&self) -> &Info {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::columns::{Column, Numbers, fold};
 use super::number;
-use super::text::{cut, marked, name, named, noun, over_lines, sampling, unseen};
+use super::text::{cut, marked, moment, name, named, noun, over_lines, process, unseen};
 use crate::analyze::{By, Change, Diff, MatchedBy};
 use crate::snapshot::Info;
 
@@ -98,14 +98,7 @@ fn shown<'d, 's>(diff: &'d Diff<'s>) -> &'d [Change<'s>] {
 fn header(f: &mut fmt::Formatter<'_>, diff: &Diff<'_>) -> fmt::Result {
     let (earlier, later) = (diff.earlier().info(), diff.later().info());
     for (word, info) in [("from", earlier), ("to  ", later)] {
-        writeln!(
-            f,
-            "{word} {}, watched {} (pid {}), {}",
-            number::date(info.taken),
-            number::duration(info.watched_seconds),
-            info.pid,
-            sampling(info)
-        )?;
+        writeln!(f, "{word} {}, {}", moment(info), process(info))?;
     }
     writeln!(
         f,

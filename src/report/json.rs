@@ -53,15 +53,15 @@ struct Table<'a> {
     other: Amounts,
 }
 
-/// What is true of a whole snapshot.
+/// What is true of a whole snapshot; null where another tool's profile does not hold it.
 #[derive(Serialize)]
 pub(crate) struct Header<'a> {
     /// Seconds since 1970.
-    taken_seconds: f64,
-    watched_seconds: f64,
-    pid: u32,
+    taken_seconds: Option<f64>,
+    watched_seconds: Option<f64>,
+    pid: Option<u32>,
     /// At this moment: 0 is off.
-    interval_bytes: u64,
+    interval_bytes: Option<u64>,
     /// Whether sampling was off for a while: what was allocated then is in no number.
     was_off: bool,
     /// Whether the intervals mean anything: not for a profile that another tool wrote.
@@ -69,20 +69,20 @@ pub(crate) struct Header<'a> {
     /// What a call site can hold without having been met by a sample; unknown if none was taken, and
     /// if sampling was off.
     unseen_bytes: Option<u64>,
-    samples: u64,
+    samples: Option<u64>,
     dropped: &'a [Dropped],
     notes: &'a [String],
-    self_bytes: u64,
+    self_bytes: Option<u64>,
 }
 
 impl<'a> Header<'a> {
     pub(crate) fn of(info: &'a Info) -> Self {
         let taken = info.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
         Header {
-            taken_seconds: taken.as_millis() as f64 / 1e3,
-            watched_seconds: info.watched_seconds,
-            pid: info.pid,
-            interval_bytes: info.interval_bytes,
+            taken_seconds: info.known(taken.as_millis() as f64 / 1e3),
+            watched_seconds: info.known(info.watched_seconds),
+            pid: info.known(info.pid),
+            interval_bytes: info.known(info.interval_bytes),
             was_off: info.was_off,
             error_bars: info.error_bars,
             unseen_bytes: match info.largest_interval_bytes {
@@ -91,10 +91,10 @@ impl<'a> Header<'a> {
                 1 => Some(0),
                 interval => Some(interval.saturating_mul(3)),
             },
-            samples: info.samples,
+            samples: info.known(info.samples),
             dropped: &info.dropped,
             notes: &info.notes,
-            self_bytes: info.self_bytes,
+            self_bytes: info.known(info.self_bytes),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A table that can be pasted into a ticket.
 
 use std::fmt;
+use std::time::UNIX_EPOCH;
 
 use super::columns::{Column, Numbers, fold};
 use super::number;
@@ -60,7 +61,7 @@ impl fmt::Display for Top<'_> {
             "heap by {}, {}, {}",
             self.by(),
             order(self.order()),
-            number::date(self.info().taken)
+            moment(self.info())
         )?;
         header(f, self.info(), &total)?;
         if self.order() == Sort::Growth {
@@ -73,7 +74,7 @@ impl fmt::Display for Top<'_> {
         writeln!(f, "{heading}{}", noun(self.by()))?;
         for row in self.rows() {
             let growth = row.growth_bytes_per_second.as_ref();
-            let text = |column| text(column, &row.amounts, growth, self.order());
+            let text = |column| text(column, &row.amounts, growth, self);
             let label = label(&row, self.by(), room);
             named(f, numbers.line(text), label)?;
         }
@@ -88,7 +89,7 @@ impl fmt::Display for Top<'_> {
                 }
             );
             let amounts = self.other();
-            let text = |column| text(column, &amounts, None, self.order());
+            let text = |column| text(column, &amounts, None, self);
             named(f, numbers.line(text), fold(&other, room))?;
         }
         Ok(())
@@ -132,15 +133,12 @@ fn growth_line(top: &Top<'_>) -> String {
 
 /// What holds for the whole snapshot, and what limits it.
 fn header(f: &mut fmt::Formatter<'_>, info: &Info, total: &Amounts) -> fmt::Result {
-    writeln!(
-        f,
-        "watched {} (pid {}), {}, {} samples at {} sites",
-        number::duration(info.watched_seconds),
-        info.pid,
-        sampling(info),
-        number::thousands(info.samples),
-        number::thousands(total.sites as u64),
-    )?;
+    let sites = number::thousands(total.sites as u64);
+    let counted = match info.known(info.samples) {
+        Some(samples) => format!("{} samples at {sites} sites", number::thousands(samples)),
+        None => format!("{sites} sites"),
+    };
+    writeln!(f, "{}, {counted}", process(info))?;
     for (name, bytes, objects) in [
         ("live     ", &total.live_bytes, &total.live_objects),
         (
@@ -172,9 +170,29 @@ fn header(f: &mut fmt::Formatter<'_>, info: &Info, total: &Amounts) -> fmt::Resu
     Ok(())
 }
 
-pub(super) fn sampling(info: &Info) -> String {
+/// When a snapshot was taken.
+pub(super) fn moment(info: &Info) -> String {
+    match info.error_bars || info.taken != UNIX_EPOCH {
+        true => number::date(info.taken),
+        false => "time unknown".to_owned(),
+    }
+}
+
+/// `watched 2 h 5 min (pid 4242), a sample every 512 KiB`, as far as it is known.
+pub(super) fn process(info: &Info) -> String {
+    let watched = info.known(info.watched_seconds).map(number::duration);
+    let process = match (watched, info.known(info.pid)) {
+        (Some(watched), Some(pid)) => format!("watched {watched} (pid {pid}), "),
+        (Some(watched), None) => format!("watched {watched}, "),
+        (None, Some(pid)) => format!("pid {pid}, "),
+        (None, None) => String::new(),
+    };
+    process + &sampling(info)
+}
+
+fn sampling(info: &Info) -> String {
     if !info.error_bars {
-        return "another tool's profile".to_owned();
+        return "a pprof profile".to_owned();
     }
     match info.interval_bytes {
         0 => "sampling is off".to_owned(),
@@ -225,7 +243,8 @@ pub(super) fn noun(by: By) -> &'static str {
     }
 }
 
-fn text(column: Number, amounts: &Amounts, growth: Option<&Estimate>, sort: Sort) -> String {
+fn text(column: Number, amounts: &Amounts, growth: Option<&Estimate>, top: &Top<'_>) -> String {
+    let sort = top.order();
     if sort == Sort::Growth {
         let a_minute = growth.map(|rate| Estimate {
             estimate: rate.estimate * 60.0,
@@ -258,6 +277,7 @@ fn text(column: Number, amounts: &Amounts, growth: Option<&Estimate>, sort: Sort
     };
     match column {
         Number::First => number::bytes(bytes),
+        Number::Range if !top.info().error_bars => "unknown".to_owned(),
         Number::Range => number::bytes_range(bytes),
         Number::FirstWithError => number::bytes_with_error(bytes),
         Number::Share => share_text(share, bytes),

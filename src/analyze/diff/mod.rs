@@ -173,9 +173,13 @@ impl<'s> Diff<'s> {
         let mut rows = Vec::with_capacity(groups.len());
         let mut p_values = Vec::with_capacity(groups.len());
         let mut rounding = sums::Rounding::default();
-        for group in groups.values().filter(|group| group.before || group.after) {
+        for group in groups.values() {
             let sums = rounding.round(&group.sums);
             total.add(&sums);
+            // It tells what objects there are, but is no row.
+            if group.sums.is_nothing() {
+                continue;
+            }
             p_values.push(sums.p_value(&context));
             rows.push(group.change(by, sums.change(&context)));
         }
@@ -249,7 +253,7 @@ impl<'s> Diff<'s> {
         &self.rows[..self.limit.min(self.rows.len())]
     }
 
-    /// All rows, also those beyond the limit, in the order of [`rows`](Self::rows).
+    /// All rows but those where nothing lived, also those beyond the limit, in the order of [`rows`](Self::rows).
     pub fn all_rows(&self) -> &[Change<'s>] {
         &self.rows
     }

@@ -99,6 +99,12 @@ impl Sums {
         }
     }
 
+    /// Nothing lives there in either snapshot, nor is known to have lived in between.
+    pub(super) fn is_nothing(&self) -> bool {
+        let sums = [&self.before, &self.after, &self.born, &self.died];
+        sums.iter().all(|totals| totals.bytes == 0.0)
+    }
+
     pub(super) fn change<'s>(&self, context: &Context) -> Change<'s> {
         let bytes = |totals| Estimate::bytes(totals, context.interval);
         let objects = |totals| Estimate::objects(totals, &self.alike, context.interval);

@@ -460,6 +460,32 @@ fn a_group_is_named_by_the_site_that_changed_most() {
     }
 }
 
+/// Rows that hold nothing before and after bury those that do, in profiles of long-lived services most
+/// of all; but what was born and died in between is told.
+#[test]
+fn rows_of_nothing_are_left_out() {
+    let stacks = |seed, freed: &[usize]| {
+        let mut builder = Builder::new();
+        let at = builder.location(
+            0x5000_0010,
+            &[frame("chat::f", "src/chat.rs", 1, own("chat"))],
+        );
+        for (id, freed) in (0..).zip(freed) {
+            builder.site(id, &[at], &[500.0; 9], *freed);
+        }
+        builder.info(|info| info.profile_id = seed).build()
+    };
+    let ids = |before: &Snapshot, after: &Snapshot| {
+        let diff = before.diff(after);
+        let rows = diff.all_rows().iter();
+        rows.map(|row| row.id).collect::<Vec<_>>()
+    };
+    let (one, other) = (stacks(1, &[9, 0, 9]), stacks(2, &[9, 0, 9, 9]));
+    assert_eq!(ids(&one, &other), [Some(1)]);
+    let later = stacks(1, &[9, 0, 9, 9]);
+    assert_eq!(ids(&one, &later), [Some(1), Some(3)]);
+}
+
 /// One frame of a test's stack: function, file, line, whose code.
 type Step<'a> = (&'a str, &'a str, u32, Origin);
 

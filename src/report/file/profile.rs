@@ -317,21 +317,49 @@ fn value(sample: &proto::Sample, column: Option<usize>) -> Result<f64, Error> {
 }
 
 fn info(profile: &Profile) -> Info {
+    let mut comments = profile.comment.iter();
+    let said = comments.find_map(|comment| Said::read(&profile.string(*comment)));
+    let said = said.unwrap_or(Said {
+        samples: 0,
+        watched_seconds: profile.duration_nanos.max(0) as f64 / 1e9,
+        pid: 0,
+    });
     Info {
         taken: UNIX_EPOCH + Duration::from_nanos(profile.time_nanos.max(0) as u64),
-        watched_seconds: profile.duration_nanos.max(0) as f64 / 1e9,
+        watched_seconds: said.watched_seconds,
         interval_bytes: profile.period.max(0) as u64,
         // Nothing is known of what its samples missed.
         largest_interval_bytes: 0,
         was_off: false,
-        samples: 0,
+        samples: said.samples,
         dropped: Vec::new(),
         notes: Vec::new(),
         self_bytes: 0,
-        pid: 0,
+        pid: said.pid,
         profile_id: 0,
         error_bars: false,
         process: Facts::default(),
+    }
+}
+
+/// What heapwatch's own profiles say of their process in a comment.
+struct Said {
+    samples: u64,
+    watched_seconds: f64,
+    pid: u32,
+}
+
+impl Said {
+    /// `heapwatch: interval 524288 bytes, 93 samples, watched 750.0 s, pid 4242`
+    fn read(comment: &str) -> Option<Said> {
+        let mut parts = comment.strip_prefix("heapwatch: interval ")?.split(", ");
+        let [_, samples, watched, pid] = std::array::from_fn(|_| parts.next().unwrap_or(""));
+        let seconds = watched.strip_prefix("watched ")?.strip_suffix(" s")?;
+        Some(Said {
+            samples: samples.strip_suffix(" samples")?.parse().ok()?,
+            watched_seconds: seconds.parse().ok().filter(|s| (0.0..1e10).contains(s))?,
+            pid: pid.strip_prefix("pid ")?.parse().ok()?,
+        })
     }
 }
 

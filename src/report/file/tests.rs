@@ -383,6 +383,27 @@ fn heap_profiles_of_other_tools_are_read() {
         assert!(top.contains("main.register (/srv/main.go:12)"), "{top}");
         assert!(top.contains("does not tell how far"), "{top}");
         assert!(!top.contains('±'), "{top}");
+        // What the profile does not hold is not made up.
+        let facts = "heap by site, most live bytes first, time unknown\na pprof profile, 1 sites\n";
+        assert!(top.starts_with(facts), "{top}");
+        assert!(top.contains("464 B            unknown    100 %"), "{top}");
+        let json = snapshot.top(crate::report::By::Site).to_json();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for fact in [
+            "taken_seconds",
+            "watched_seconds",
+            "pid",
+            "samples",
+            "self_bytes",
+            "interval_bytes",
+        ] {
+            assert!(json[fact].is_null(), "{fact}: {json}");
+        }
+        let diff = snapshot.diff(&snapshot).to_string();
+        assert!(
+            diff.contains("from time unknown, a pprof profile\n"),
+            "{diff}"
+        );
         assert_eq!(Snapshot::read(&written(&snapshot)[..]).unwrap(), snapshot);
     }
     let live = Snapshot::read(&profile(&["objects", "space"], &[&[2, 50]])[..]).unwrap();
@@ -403,6 +424,17 @@ fn profiles_of_something_else_are_refused() {
 fn own_profiles_are_read_back() {
     let snapshot = sample();
     let read = Snapshot::read(&snapshot.pprof().encode()[..]).unwrap();
+    let facts = |snapshot: &Snapshot| {
+        let info = &snapshot.info;
+        (
+            info.samples,
+            info.watched_seconds,
+            info.pid,
+            info.interval_bytes,
+            info.taken,
+        )
+    };
+    assert_eq!(facts(&read), facts(&snapshot));
     let by = crate::report::By::Function;
     let (ours, theirs) = (snapshot.top(by), read.top(by));
     for (ours, theirs) in ours.rows().iter().zip(theirs.rows()) {
