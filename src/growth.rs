@@ -61,7 +61,7 @@ pub fn growth() -> Result<Vec<Growth>, Error> {
 ///
 /// As those of [`growth`].
 pub fn report() -> Result<Report, Error> {
-    current().map(|report| Report::clone(&report))
+    snapshot::muted(|| current().map(|report| Report::clone(&report)))
 }
 
 /// The report of this tick.

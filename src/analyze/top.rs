@@ -10,7 +10,7 @@ use super::series::Series;
 use super::whole::{Whole, whole_sites};
 use super::{By, DEFAULT_WIDTH, Estimate, MIN_WIDTH, Sort};
 use crate::snapshot::watched::SiteWatch;
-use crate::snapshot::{Frame, Info, Site, Snapshot, Totals};
+use crate::snapshot::{Frame, Info, Site, Snapshot, Totals, muted};
 
 /// Rows that a table has unless told otherwise.
 const DEFAULT_LIMIT: usize = 20;
@@ -150,6 +150,10 @@ struct Sums {
 impl Snapshot {
     /// A table of those who hold the most: 20 rows by live bytes, unless told otherwise.
     pub fn top(&self, by: By) -> Top<'_> {
+        muted(|| self.grouped(by))
+    }
+
+    fn grouped(&self, by: By) -> Top<'_> {
         let mut groups: HashMap<Key, Group<'_>> = HashMap::new();
         let places: HashMap<u64, usize> =
             (self.sites.iter().map(|site| site.id)).zip(0..).collect();
@@ -175,14 +179,18 @@ impl Snapshot {
             frames: true,
             groups: groups.into_values().collect(),
         };
-        top.sort(Sort::Live)
+        top.sorted(Sort::Live)
     }
 }
 
 impl<'s> Top<'s> {
     /// Orders the table by something else.
     #[must_use]
-    pub fn sort(mut self, sort: Sort) -> Self {
+    pub fn sort(self, sort: Sort) -> Self {
+        muted(|| self.sorted(sort))
+    }
+
+    fn sorted(mut self, sort: Sort) -> Self {
         self.sort = sort;
         if sort == Sort::Growth {
             for group in &mut self.groups {
@@ -245,9 +253,11 @@ impl<'s> Top<'s> {
     /// The rows, most first; equal ones by id or name. Those that have nothing of what the table is
     /// ordered by, or do not grow, are in [`other`](Self::other).
     pub fn rows(&self) -> Vec<Row<'s>> {
-        let total = self.sum(&self.groups);
-        let shown = self.groups.iter().take(self.shown());
-        shown.map(|group| self.row(group, &total)).collect()
+        muted(|| {
+            let total = self.sum(&self.groups);
+            let shown = self.groups.iter().take(self.shown());
+            shown.map(|group| self.row(group, &total)).collect()
+        })
     }
 
     /// The row of a site, whether it is shown or not; none where rows are not sites.

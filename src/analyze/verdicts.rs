@@ -12,7 +12,7 @@ use super::growth::{self, Group, Lifetimes, Member, Pattern, SiteEvidence, Span,
 use super::series::Series;
 use super::{Estimate, FrameBudget, whole_sites};
 use crate::snapshot::watched::SiteWatch;
-use crate::snapshot::{Facts, Info, Site, Snapshot, Totals};
+use crate::snapshot::{Facts, Info, Site, Snapshot, Totals, muted};
 pub use naming::GrowthFrame;
 use naming::Name;
 #[cfg(feature = "server")]
@@ -155,7 +155,7 @@ impl Snapshot {
     /// # Ok::<(), heapwatch::Error>(())
     /// ```
     pub fn growth(&self) -> Option<Report> {
-        Judged::of(self)?.report()
+        muted(|| Judged::of(self)?.report())
     }
 
     /// What holds for all verdicts on this snapshot.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::json::{Header, JsonFrame};
 use crate::analyze::{By, Change, Diff, Estimate, FrameBudget, MatchedBy};
+use crate::snapshot::muted;
 
 impl Diff<'_> {
     /// The table as one JSON object, with a line break at its end. Rows have frames as in
@@ -15,6 +16,10 @@ impl Diff<'_> {
     /// # Ok::<(), heapwatch::Error>(())
     /// ```
     pub fn to_json(&self) -> String {
+        muted(|| self.json())
+    }
+
+    fn json(&self) -> String {
         let mut frames = FrameBudget::default();
         let rows = self.rows().iter();
         let table = Table {

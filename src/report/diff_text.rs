@@ -6,7 +6,7 @@ use super::columns::{Column, Numbers, fold};
 use super::number;
 use super::text::{cut, marked, moment, name, named, noun, over_lines, process, unseen};
 use crate::analyze::{By, Change, Diff, MatchedBy};
-use crate::snapshot::Info;
+use crate::snapshot::{Info, muted};
 
 /// A column of numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +50,12 @@ impl Column for Number {
 
 impl fmt::Display for Diff<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        muted(|| self.text(f))
+    }
+}
+
+impl Diff<'_> {
+    fn text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "heap diff by {}, significant growth first", self.group())?;
         header(f, self)?;
         writeln!(f)?;

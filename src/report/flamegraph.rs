@@ -6,7 +6,7 @@ use super::SampleType;
 use super::folded::{Bytes, Stacks};
 use crate::Error;
 use crate::analyze::Diff;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, muted};
 
 /// Parts of the whole width that a frame must have to be drawn by itself, unless the picture is too
 /// large even so.
@@ -38,8 +38,10 @@ impl Snapshot {
             SampleType::InuseSpace => "live bytes",
             SampleType::AllocSpace => "bytes allocated since the start",
         };
-        let stacks = Stacks::of(self, sample_type);
-        draw(&stacks, |bytes| bytes.after.to_string(), title)
+        muted(|| {
+            let stacks = Stacks::of(self, sample_type);
+            draw(&stacks, |bytes| bytes.after.to_string(), title)
+        })
     }
 }
 
@@ -51,8 +53,10 @@ impl Diff<'_> {
     ///
     /// As of [`Snapshot::flamegraph`].
     pub fn flamegraph(&self) -> Result<Vec<u8>, Error> {
-        let stacks = Stacks::of_both(self);
-        draw(&stacks, Bytes::both, "live bytes: red grew, blue shrank")
+        muted(|| {
+            let stacks = Stacks::of_both(self);
+            draw(&stacks, Bytes::both, "live bytes: red grew, blue shrank")
+        })
     }
 }
 

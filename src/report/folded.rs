@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 use super::SampleType;
 use crate::Error;
 use crate::analyze::{Diff, Whole, pseudo_function, visible, whole_sites};
-use crate::snapshot::{Site, Snapshot};
+use crate::snapshot::{Site, Snapshot, muted};
 
 /// Bytes that the text may have. A full table of deep stacks with long names has about 1 GiB; a file
 /// of a few KiB can stand for any number.
@@ -35,7 +35,7 @@ impl Snapshot {
     /// # Ok::<(), heapwatch::Error>(())
     /// ```
     pub fn write_folded(&self, sample_type: SampleType, to: impl Write) -> Result<(), Error> {
-        Stacks::of(self, sample_type).write(to, |bytes| bytes.after.to_string())
+        muted(|| Stacks::of(self, sample_type).write(to, |bytes| bytes.after.to_string()))
     }
 }
 
@@ -47,7 +47,7 @@ impl Diff<'_> {
     ///
     /// As of [`Snapshot::write_folded`].
     pub fn write_folded(&self, to: impl Write) -> Result<(), Error> {
-        Stacks::of_both(self).write(to, Bytes::both)
+        muted(|| Stacks::of_both(self).write(to, Bytes::both))
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::json::Header;
 use super::number;
 use crate::analyze::{Estimate, Growth, Limit, Memory, Report, Verdict};
+use crate::snapshot::muted;
 
 /// Calm call sites that are shown, those with most bytes first.
 const CALM: usize = 10;
@@ -17,6 +18,10 @@ impl Report {
     /// The report as one JSON object, with a line break at its end. `verdicts_without_frames` says how
     /// many of the last have none, because those of all would take more than 8 MiB.
     pub fn to_json(&self) -> String {
+        muted(|| self.json())
+    }
+
+    fn json(&self) -> String {
         let table = Table {
             snapshot: Header::of(&self.info),
             history_seconds: self.watched_seconds,
@@ -51,6 +56,12 @@ struct Table<'a> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        muted(|| self.text(f))
+    }
+}
+
+impl Report {
+    fn text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "heap growth, worst first, {}",
@@ -125,6 +136,12 @@ impl Report {
 impl fmt::Display for Growth {
     /// A few lines without a line break at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        muted(|| self.text(f))
+    }
+}
+
+impl Growth {
+    fn text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "{}, {}, {} live in {} objects",

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use serde::Serialize;
 
 use crate::analyze::{Amounts, By, Estimate, FrameBudget, Row, Sort, Top, source};
-use crate::snapshot::{Dropped, Frame, Info, Origin};
+use crate::snapshot::{Dropped, Frame, Info, Origin, muted};
 
 impl Top<'_> {
     /// The table as one JSON object, with a line break at its end.
@@ -21,6 +21,10 @@ impl Top<'_> {
     /// # Ok::<(), heapwatch::Error>(())
     /// ```
     pub fn to_json(&self) -> String {
+        muted(|| self.json())
+    }
+
+    fn json(&self) -> String {
         let rows = self.rows();
         let mut frames = FrameBudget::default();
         let table = Table {

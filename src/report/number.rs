@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::analyze::Estimate;
+use crate::snapshot::muted;
 
 /// Most digits that any number has.
 const MAX_DIGITS: i32 = 4;
@@ -25,22 +26,22 @@ const COUNT: Units = Units {
 impl Estimate {
     /// The number of bytes that it is: `12.3 MiB ± 1.4`.
     pub fn bytes_text(&self) -> String {
-        bytes_with_error(self)
+        muted(|| bytes_with_error(self))
     }
 
     /// The number of objects that it is: `12.3k`.
     pub fn count_text(&self) -> String {
-        count(self)
+        muted(|| count(self))
     }
 
     /// The change in bytes that it is: `+12.3 MiB ± 1.4`.
     pub fn change_text(&self) -> String {
-        bytes_change_with_error(self)
+        muted(|| bytes_change_with_error(self))
     }
 
     /// The bytes per second that it is, by the second, minute or hour: `+3.1 MiB/min ± 0.4`.
     pub fn rate_text(&self) -> String {
-        signed(self, super::growth::rate_text(self))
+        muted(|| signed(self, super::growth::rate_text(self)))
     }
 }
 

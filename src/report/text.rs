@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 use super::columns::{Column, Numbers, fold};
 use super::number;
 use crate::analyze::{Amounts, By, Estimate, Row, Sort, Top};
-use crate::snapshot::Info;
+use crate::snapshot::{Info, muted};
 
 /// Least room that a name shortens to.
 const SHORTEST: usize = 16;
@@ -55,6 +55,12 @@ impl Column for Number {
 
 impl fmt::Display for Top<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        muted(|| self.text(f))
+    }
+}
+
+impl Top<'_> {
+    fn text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.total();
         writeln!(
             f,

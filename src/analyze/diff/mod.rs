@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::caller::{Caller, source, task_of, type_of, visible};
 use super::{By, DEFAULT_WIDTH, Estimate, MIN_WIDTH};
-use crate::snapshot::{Frame, Site, Snapshot};
+use crate::snapshot::{Frame, Site, Snapshot, muted};
 use identity::unnumbered;
 use interval::rejected;
 pub use matching::MatchedBy;
@@ -127,7 +127,7 @@ impl Snapshot {
     /// that is live changes by as much the other way, with the same certainty, and what was
     /// allocated and freed between the two is what it was.
     pub fn diff<'s>(&'s self, later: &'s Snapshot) -> Diff<'s> {
-        Diff::new(self, later, By::Site, DEFAULT_LIMIT)
+        muted(|| Diff::new(self, later, By::Site, DEFAULT_LIMIT))
     }
 }
 
@@ -211,7 +211,7 @@ impl<'s> Diff<'s> {
         if by == self.by {
             return self;
         }
-        Diff::new(self.earlier, self.later, by, self.limit).width(self.width)
+        muted(|| Diff::new(self.earlier, self.later, by, self.limit).width(self.width))
     }
 
     /// Shows at most this many rows.

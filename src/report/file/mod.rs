@@ -57,7 +57,10 @@ impl Snapshot {
     ///
     /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        let path = path.as_ref();
+        snapshot::muted(|| self.replace(path.as_ref()))
+    }
+
+    fn replace(&self, path: &Path) -> Result<(), Error> {
         let beside = beside(path)?;
         let written = self.write_new(&beside).and_then(|()| {
             fs::rename(&beside, path)?;
@@ -112,7 +115,7 @@ impl Snapshot {
     ///
     /// As of [`read`](Self::read).
     pub fn open(path: impl AsRef<Path>) -> Result<Snapshot, Error> {
-        Snapshot::read(File::open(path)?)
+        snapshot::muted(|| Snapshot::read(File::open(path)?))
     }
 }
 
