@@ -84,7 +84,9 @@ impl Collector {
     /// [`Error::NotInstalled`] if heapwatch is not the global allocator.
     pub fn new() -> Result<Collector, Error> {
         snapshot::check_installed()?;
-        Ok(Collector::over(Arc::new(snapshot::take)))
+        Ok(snapshot::muted(|| {
+            Collector::over(Arc::new(snapshot::take))
+        }))
     }
 
     /// Leaves the `process_*` metrics out, for a registry that has them already.
