@@ -130,7 +130,10 @@ fn no_call_site_is_heapwatchs_own() {
         files(&after);
     }
     #[cfg(feature = "server")]
-    (metrics(), servers());
+    {
+        metrics();
+        servers();
+    }
     black_box((held, more));
 
     let all = heapwatch::snapshot().unwrap();
