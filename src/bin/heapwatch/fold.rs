@@ -18,19 +18,26 @@ pub(crate) fn fold(text: &str, width: usize) -> String {
         if room(line) <= width {
             out += line;
         } else {
-            fold_line(&mut out, line, width);
+            let leading = line.len() - line.trim_start().len();
+            let indent = if leading > 0 { leading } else { INDENT };
+            out += &line[..leading];
+            out += &fold_words(&line[leading..], width, (leading, indent)).join("\n");
         }
         out.push('\n');
     }
     out
 }
 
-fn fold_line(out: &mut String, line: &str, width: usize) {
-    let leading = line.len() - line.trim_start().len();
-    let indent = if leading > 0 { leading } else { INDENT };
-    let mut used = leading;
-    *out += &line[..leading];
-    let mut words = line[leading..].split(' ').peekable();
+/// Words on as many lines as they need. The first line has so many columns before it; those after it begin
+/// with so many.
+pub(crate) fn fold_words(
+    words: &str,
+    width: usize,
+    (before, indent): (usize, usize),
+) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = before;
+    let mut words = words.split(' ').peekable();
     let mut first = true;
     while let Some(word) = words.next() {
         let mut whole = word.to_owned();
@@ -39,17 +46,18 @@ fn fold_line(out: &mut String, line: &str, width: usize) {
             whole += next;
         }
         if !first && used + 1 + room(&whole) > width {
-            out.push('\n');
-            *out += &" ".repeat(indent);
+            lines.push(" ".repeat(indent));
             used = indent;
         } else if !first {
-            out.push(' ');
-            used += 1;
+            whole.insert(0, ' ');
         }
         used += room(&whole);
-        *out += &whole;
+        if let Some(line) = lines.last_mut() {
+            *line += &whole;
+        }
         first = false;
     }
+    lines
 }
 
 /// `4.2 MiB ± 0.3`

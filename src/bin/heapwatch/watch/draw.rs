@@ -13,6 +13,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::view::{Over, View};
+use crate::fold::fold_words;
 
 /// Screens lower than this have no graph.
 const ROOM_FOR_GRAPH: u16 = 22;
@@ -111,19 +112,7 @@ fn whole(parts: Vec<Span<'static>>, width: usize) -> Line<'static> {
 
 /// Words that are to be read to their end, on as many lines as they need.
 fn over_lines(words: &str, width: usize, style: Style) -> Vec<Line<'static>> {
-    let mut lines = vec![String::new()];
-    for word in words.split_whitespace() {
-        let used = lines.last().map_or(0, |line| line.chars().count());
-        if used > 0 && used + 1 + word.chars().count() > width {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            *line += word;
-        }
-    }
+    let lines = fold_words(words, width, (0, 0));
     let styled = |line| Line::styled(line, style);
     lines.into_iter().map(styled).collect()
 }
