@@ -73,3 +73,20 @@ pub(crate) struct SiteEvidence<'a> {
     /// Whether many call sites share this entry because the site table was full.
     pub(crate) mixed: bool,
 }
+
+impl<'a> SiteEvidence<'a> {
+    /// Of a site of which no death is known.
+    pub(crate) fn without_deaths(series: &'a Series, live: &'a [LiveObject]) -> Self {
+        Self {
+            series,
+            deaths: None,
+            deaths_since: 0,
+            live,
+            lifetimes: Lifetimes {
+                counts: &[],
+                unit_seconds: 1.0,
+            },
+            mixed: false,
+        }
+    }
+}

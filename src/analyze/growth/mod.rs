@@ -66,17 +66,7 @@ pub(crate) fn smallest_visible_rate(interval_bytes: u64, watched_seconds: f64) -
 /// The slope of live bytes over the last two thirds of the watch; none before there is enough history.
 #[must_use]
 pub(crate) fn rate(series: &Series, live: &[LiveObject], watch: &Watch) -> Option<Rate> {
-    let site = SiteEvidence {
-        series,
-        deaths: None,
-        deaths_since: 0,
-        live,
-        lifetimes: Lifetimes {
-            counts: &[],
-            unit_seconds: 0.0,
-        },
-        mixed: false,
-    };
+    let site = SiteEvidence::without_deaths(series, live);
     trend::measure(&site, watch).map(|trend| trend.rate)
 }
 

@@ -94,8 +94,11 @@ pub(crate) fn find(site: &SiteEvidence<'_>, watch: &Watch) -> Option<Tail> {
             return None;
         }
         Horizon::all(watch.now, span, width)
-            .filter(|horizon| !horizon.is_explained(&cells, &live, site.series, (origin, whole)))
             .filter_map(|horizon| Case::of(horizon, &cells, &live, watch))
+            .filter(|case| {
+                let horizon = &case.horizon;
+                !horizon.is_explained(&cells, &live, site.series, (origin, whole))
+            })
             .min_by(|a, b| a.p_value.total_cmp(&b.p_value))
             .map(|case| case.tail(watch))
     };
@@ -152,17 +155,16 @@ impl Horizon {
         series: &Series,
         (origin, whole): (u32, bool),
     ) -> bool {
-        let share = self.elders_dying(cells, live, origin);
         if whole {
-            share > 2.0 && !self.has_risen(live, series)
+            self.elders_die(cells, live, origin, 2.0) && !self.has_risen(live, series)
         } else {
-            share > 0.2
+            self.elders_die(cells, live, origin, 0.2)
         }
     }
 
-    /// How many objects born before this horizon have reached the same age and died, for each that reaches it now,
-    /// in the same time of birth.
-    fn elders_dying(&self, cells: &[Cell], live: &[Alive], origin: u32) -> f64 {
+    /// Whether objects born before this horizon have reached the same age and died: at least `share` of them for
+    /// each that reaches it now, in the same time of birth.
+    fn elders_die(&self, cells: &[Cell], live: &[Alive], origin: u32, share: f64) -> bool {
         let died: u32 = cells
             .iter()
             .filter(|cell| cell.birth_start < self.cut && cell.age_low >= self.age)
@@ -170,19 +172,15 @@ impl Horizon {
             .sum();
         let before = f64::from(self.cut.saturating_sub(origin).max(1));
         let during = f64::from(self.now - self.age - self.cut);
-        let reached = live
-            .iter()
-            .filter(|sample| self.is_survivor(sample))
-            .count() as f64;
-        f64::from(died) / before / (reached / during).max(f64::MIN_POSITIVE)
+        let reached = self.survivors(live).len() as f64;
+        f64::from(died) / before > share * reached / during
     }
 
     /// Whether the site holds more than it did after the warm-up, by half at least of what has grown old since.
     fn has_risen(&self, live: &[Alive], series: &Series) -> bool {
         let bin = series.bins().get((self.cut / series.width()) as usize);
         let before = bin.map_or(0.0, |bin| bin.mean);
-        let survivors = live.iter().filter(|sample| self.is_survivor(sample));
-        let since: f64 = survivors.map(|sample| sample.bytes).sum();
+        let since: f64 = self.survivors(live).iter().map(|one| one.bytes).sum();
         f64::from(series.live() - before) > 0.5 * since
     }
 

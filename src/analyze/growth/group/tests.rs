@@ -89,19 +89,25 @@ fn the_table_of_a_full_cache_is_muted() {
     assert_eq!(sites[2].verdict, Verdict::Growing, "of another group");
 }
 
+const UNIT: u64 = 1 << 20;
+
+/// Twenty minutes.
+fn watch(interval_bytes: u64) -> Watch {
+    Watch {
+        now: 240,
+        started: 0,
+        tick_seconds: 5.0,
+        interval_bytes,
+        min_seconds: 60.0,
+        min_bytes: UNIT,
+    }
+}
+
 /// A collection that doubles at 20, 40, 80, 160 of 240 ticks, moved from one stack to another each
 /// time; the one that holds it now never did before.
 #[test]
 fn a_collection_that_changes_hands_is_one() {
-    const UNIT: u64 = 1 << 20;
-    let watch = Watch {
-        now: 240,
-        started: 0,
-        tick_seconds: 5.0,
-        interval_bytes: UNIT / 16,
-        min_seconds: 60.0,
-        min_bytes: UNIT,
-    };
+    let watch = watch(UNIT / 16);
     let doublings = [
         (10, 20, 0),
         (20, 40, 1),
@@ -140,15 +146,11 @@ fn a_collection_that_changes_hands_is_one() {
             .iter()
             .map(|(series, deaths, live)| Member {
                 site: SiteEvidence {
-                    series,
-                    deaths: None,
-                    deaths_since: 0,
-                    live,
                     lifetimes: Lifetimes {
                         counts: if died { deaths } else { &[] },
                         unit_seconds: 1.0,
                     },
-                    mixed: false,
+                    ..SiteEvidence::without_deaths(series, live)
                 },
                 keys: ["push", "push", "serve"],
             })
@@ -174,15 +176,7 @@ fn a_collection_that_changes_hands_is_one() {
 /// more, enough to be seen by itself; this must not hide the others, nor be told twice.
 #[test]
 fn what_is_scattered_over_functions_is_their_callers() {
-    const UNIT: u64 = 1 << 20;
-    let watch = Watch {
-        now: 240,
-        started: 0,
-        tick_seconds: 5.0,
-        interval_bytes: UNIT,
-        min_seconds: 60.0,
-        min_bytes: UNIT,
-    };
+    let watch = watch(UNIT);
     let parts: Vec<_> = (0..30u32)
         .map(|part| {
             let births: Vec<u32> = if part == 0 {
@@ -218,17 +212,7 @@ fn what_is_scattered_over_functions_is_their_callers() {
             .iter()
             .enumerate()
             .map(|(index, (series, live, name))| Member {
-                site: SiteEvidence {
-                    series,
-                    deaths: None,
-                    deaths_since: 0,
-                    live,
-                    lifetimes: Lifetimes {
-                        counts: &[],
-                        unit_seconds: 1.0,
-                    },
-                    mixed: false,
-                },
+                site: SiteEvidence::without_deaths(series, live),
                 keys: [name.clone(), name.clone(), caller(index)],
             })
             .collect();
