@@ -1,10 +1,9 @@
 //! What a stack capture costs per frame: heapwatch's own against `backtrace`'s, in one run.
 
-mod chain;
-
 use std::process::ExitCode;
 use std::time::Instant;
 
+use capture::chain;
 use clap::Parser;
 use fastrand::Rng;
 

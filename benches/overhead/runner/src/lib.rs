@@ -2,6 +2,7 @@
 
 pub mod affinity;
 pub mod build;
+pub mod callgrind;
 pub mod duel;
 pub mod limits;
 pub mod load;

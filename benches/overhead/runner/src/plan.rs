@@ -152,7 +152,7 @@ const fn workload(name: &'static str) -> Workload {
 }
 
 /// The columns of the table.
-pub const WORKLOADS: [Workload; 6] = [
+pub const WORKLOADS: [Workload; 9] = [
     Workload {
         churn: true,
         ..workload("churn")
@@ -161,6 +161,15 @@ pub const WORKLOADS: [Workload; 6] = [
         churn: true,
         parallel: true,
         ..workload("handoff")
+    },
+    Workload {
+        churn: true,
+        ..workload("replace")
+    },
+    workload("maps"),
+    Workload {
+        parallel: true,
+        ..workload("buffers")
     },
     workload("json"),
     workload("syn"),

@@ -3,13 +3,12 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use fastrand::Rng;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 
 use crate::SEED;
 use crate::churn::Object;
+use crate::cores::keep_to_one_core;
 
 const THREADS: usize = 4;
 const BATCHES: usize = 24_000;
@@ -53,17 +52,4 @@ fn work(
         }
     }
     Ok(checksum)
-}
-
-/// Worker by worker, two programs that run at the same time then share their cores alike; left to
-/// the scheduler, now one and now the other has its workers crowded together.
-fn keep_to_one_core(worker: usize) -> anyhow::Result<()> {
-    let this_thread = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this_thread).context("sched_getaffinity")?;
-    let cores: Vec<usize> = (0..CpuSet::count())
-        .filter(|&core| allowed.is_set(core) == Ok(true))
-        .collect();
-    let mut one = CpuSet::new();
-    one.set(cores[worker % cores.len()])?;
-    sched_setaffinity(this_thread, &one).context("sched_setaffinity")
 }

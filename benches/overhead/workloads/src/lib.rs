@@ -4,10 +4,14 @@
 //! library holds all of it, so that every measured program links the same object code and differs
 //! from the others in its global allocator alone.
 
+mod buffers;
 mod churn;
+mod cores;
 mod documents;
 mod handoff;
 mod index;
+mod maps;
+mod replace;
 mod server;
 mod source;
 mod usage;
@@ -36,6 +40,12 @@ enum Workload {
     Churn,
     /// Small objects allocated on one thread and freed on the next, four threads.
     Handoff,
+    /// Small blocks replaced at random and nothing else, one thread.
+    Replace,
+    /// Hash maps and B-trees that grow and shrink, one thread.
+    Maps,
+    /// Large buffers filled and read once, four threads.
+    Buffers,
     /// `serde_json` parsing of a generated document.
     Json,
     /// `syn` parsing of a generated source file.
@@ -79,6 +89,9 @@ fn run(workload: Workload, jemalloc: JemallocBuild) -> anyhow::Result<()> {
     let checksum = match workload {
         Workload::Churn => churn::run(),
         Workload::Handoff => handoff::run()?,
+        Workload::Replace => replace::run(),
+        Workload::Maps => maps::run(),
+        Workload::Buffers => buffers::run()?,
         Workload::Json => documents::run()?,
         Workload::Syn => source::run()?,
         Workload::Tantivy => index::run()?,

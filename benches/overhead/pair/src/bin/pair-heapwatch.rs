@@ -3,6 +3,6 @@
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
 
-fn main() {
-    pair::main();
+fn main() -> std::process::ExitCode {
+    pair::main()
 }

@@ -1,16 +1,24 @@
 //! Instructions per allocate+free pair, counted by callgrind.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Parser;
 use runner::build::Program;
+use runner::callgrind::Loop;
 
 /// Two amounts; start-up and exit cancel in the difference of their counts.
 const FEW: u64 = 200_000;
 const MANY: u64 = 1_200_000;
+
+/// For `--sizes`: around what jemalloc keeps per thread, and beyond.
+const SIZES_KIB: [usize; 7] = [8, 16, 32, 33, 64, 128, 256];
+const FEW_LARGE: u64 = 2_000;
+const MANY_LARGE: u64 = 22_000;
+/// What a large block costs depends on the free ones that happen to lie beside it.
+const COUNTS: usize = 3;
+/// Runs of a program of which the fastest counts; each reports its own fastest stretch.
+const ROUNDS: usize = 7;
 
 const WITHOUT_STATS: Program = Program {
     name: "pair-jemalloc-without-stats",
@@ -47,10 +55,19 @@ struct Arguments {
     /// Exit 1 where heapwatch at 512 KiB takes more than this many instructions beyond jemalloc.
     #[arg(long, value_name = "INSTRUCTIONS")]
     check: Option<f64>,
+    /// Instead, count the instructions and take the time of pairs from 8 to 256 KiB.
+    #[arg(long, conflicts_with = "check")]
+    sizes: bool,
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().check) {
+    let arguments = Arguments::parse();
+    let done = if arguments.sizes {
+        sizes().map(|()| true)
+    } else {
+        run(arguments.check)
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -87,41 +104,55 @@ fn run(limit: Option<f64>) -> anyhow::Result<bool> {
     Ok(!broken)
 }
 
+/// Prints what a pair costs from small blocks to large ones.
+fn sizes() -> anyhow::Result<()> {
+    let (jemalloc, heapwatch) = (JEMALLOC.build()?, HEAPWATCH.build()?);
+    println!(
+        "| KiB | jemalloc, instructions | heapwatch off | difference | jemalloc, ns | heapwatch off |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for kib in SIZES_KIB {
+        for touch in ["untouched", "touched"] {
+            let bytes = (kib << 10).to_string();
+            let arguments = [touch, &bytes];
+            let pairs = [(&jemalloc, ""), (&heapwatch, "0")].map(|(program, interval)| Loop {
+                program,
+                arguments: &arguments,
+                interval,
+                counts: COUNTS,
+            });
+            let [bare, off] =
+                [&pairs[0], &pairs[1]].map(|it| it.instructions(FEW_LARGE, MANY_LARGE));
+            let (bare, off) = (bare?, off?);
+            let [bare_ns, off_ns] = nanoseconds(&pairs)?;
+            println!(
+                "| {kib} {touch} | {bare:.1} | {off:.1} | {:+.1} | {bare_ns:.1} | {off_ns:.1} |",
+                off - bare
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The fastest of several runs of each, in turn.
+fn nanoseconds(pairs: &[Loop; 2]) -> anyhow::Result<[f64; 2]> {
+    let mut fastest = [f64::INFINITY; 2];
+    for _ in 0..ROUNDS {
+        for (fastest, pairs) in fastest.iter_mut().zip(pairs) {
+            let told = pairs.output(MANY_LARGE)?;
+            *fastest = fastest.min(told.trim().parse().context("nanoseconds")?);
+        }
+    }
+    Ok(fastest)
+}
+
 fn per_pair(program: &Program, interval: &str) -> anyhow::Result<f64> {
     let path = program.build()?;
-    let (few, many) = (count(&path, FEW, interval)?, count(&path, MANY, interval)?);
-    ensure!(
-        many > few,
-        "{}: more pairs took fewer instructions",
-        program.name
-    );
-    Ok((many - few) as f64 / (MANY - FEW) as f64)
-}
-
-/// Instructions of one whole run.
-fn count(program: &Path, pairs: u64, interval: &str) -> anyhow::Result<u64> {
-    let directory = tempfile::tempdir()?;
-    let profile = directory.path().join("callgrind.out");
-    let output = Command::new("valgrind")
-        .arg("--tool=callgrind")
-        .arg(format!("--callgrind-out-file={}", profile.display()))
-        .arg(program)
-        .arg(pairs.to_string())
-        .env("HEAPWATCH_INTERVAL", interval)
-        .stdout(Stdio::null())
-        .output()
-        .context("starting valgrind: is it installed?")?;
-    ensure!(
-        output.status.success(),
-        "{} under valgrind: {}\n{}",
-        program.display(),
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    total(&fs::read_to_string(&profile)?).context("callgrind's profile has no summary line")
-}
-
-fn total(profile: &str) -> Option<u64> {
-    let mut lines = profile.lines();
-    lines.find_map(|line| line.strip_prefix("summary: ")?.trim().parse().ok())
+    let pairs = Loop {
+        program: &path,
+        arguments: &[],
+        interval,
+        counts: 1,
+    };
+    pairs.instructions(FEW, MANY)
 }

@@ -1,0 +1,3 @@
+//! Stacks to capture.
+
+pub mod chain;
