@@ -2,6 +2,7 @@
 //! countdown or an address check is `record`'s.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "jemalloc")]
 mod jemalloc;
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -9,11 +10,13 @@ use std::ptr;
 
 use crate::Error;
 use crate::config::MAX_INTERVAL;
-use crate::record::loss;
-use crate::record::unwind::Mark;
-use crate::record::{self, region, settings, supply, thread};
+use crate::record::unwind::Registers;
+use crate::record::{self, live, loss, region, settings, thread};
 
-use jemalloc::Jemalloc;
+#[cfg(feature = "jemalloc")]
+use jemalloc::Jemalloc as Inner;
+#[cfg(not(feature = "jemalloc"))]
+use std::alloc::System as Inner;
 
 /// A global allocator that samples allocations, over jemalloc or any other allocator.
 ///
@@ -22,9 +25,9 @@ use jemalloc::Jemalloc;
 /// static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
 /// ```
 ///
-/// Only sampled blocks, about one in 512 KiB of allocations, are placed by heapwatch itself; all
-/// others come from the inner allocator, so its speed and its settings are the program's as
-/// before:
+/// Memory comes from the inner allocator, so its speed and its settings are the program's as before.
+/// Only sampled blocks below 32 KiB, one in 512 KiB of allocations, are placed by heapwatch
+/// itself:
 ///
 /// ```
 /// use std::alloc::System;
@@ -36,14 +39,14 @@ use jemalloc::Jemalloc;
 /// The environment variable `HEAPWATCH_INTERVAL` and [`set_interval`](crate::set_interval) say how
 /// often to sample.
 #[derive(Debug)]
-pub struct Alloc<A = Jemalloc> {
+pub struct Alloc<A = Inner> {
     inner: A,
 }
 
 impl Alloc {
-    /// Over jemalloc.
+    /// Over jemalloc; without the feature `jemalloc`, over the system's allocator.
     pub const fn new() -> Self {
-        Alloc { inner: Jemalloc }
+        Alloc { inner: Inner }
     }
 }
 
@@ -54,18 +57,18 @@ impl Default for Alloc {
 }
 
 impl<A> Alloc<A> {
-    /// Over another allocator, which serves everything that is not sampled.
+    /// Over another allocator, which serves everything but small sampled blocks.
     ///
-    /// The inner allocator may itself use the global allocator only as far as it could without
-    /// heapwatch: without end it must not.
+    /// Any correct allocator will do, also one with locks of its own or one that allocates while it
+    /// allocates or frees: heapwatch holds no lock while it calls the inner allocator.
     pub const fn over(inner: A) -> Self {
         Alloc { inner }
     }
 }
 
 // SAFETY: a block is either the inner allocator's, which keeps the contract, or lies in the region
-// and is jemalloc's with the alignment, size and zeroing that were asked for. By its address it is
-// always given back to whom it came from. Nothing here unwinds.
+// with the alignment, size and zeroing that were asked for. By its address it is always given back to
+// whom it came from. Nothing here unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -89,8 +92,19 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        if !region::may_contain(ptr) {
-            // SAFETY: the caller's promise; the block is not in the region, so it is the inner's.
+        if region::may_contain(ptr) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.dealloc_slow(ptr, layout) };
+        }
+        // Nearly all alignments are at most a word's, and jemalloc's wrapper asks that again: so both
+        // become one branch, behind which the alignment does not matter.
+        if layout.align() <= align_of::<usize>() {
+            if layout.size() < region::LARGE {
+                // SAFETY: the caller's promise; the block is not in the region.
+                return unsafe { self.inner.dealloc(ptr, layout) };
+            }
+        } else if !region::is_large(layout.size(), layout.align()) {
+            // SAFETY: as above.
             return unsafe { self.inner.dealloc(ptr, layout) };
         }
         // SAFETY: the caller's promise.
@@ -100,13 +114,20 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // Not short-circuited: a realloc of a sampled block is an allocation like any other.
-        if thread::count_down(new_size) & !region::may_contain(ptr) {
+        let may_be_sampled = may_be_sampled(ptr, layout);
+        if thread::count_down(new_size) & !may_be_sampled {
             // SAFETY: the caller's promise; the block is not in the region, so it is the inner's.
             return unsafe { self.inner.realloc(ptr, layout, new_size) };
         }
         // SAFETY: the caller's promise.
         unsafe { self.realloc_slow(ptr, layout, new_size) }
     }
+}
+
+/// Whether a block may have a sample: it lies where small samples do, or is large.
+#[inline(always)]
+fn may_be_sampled(ptr: *mut u8, layout: Layout) -> bool {
+    region::may_contain(ptr) || region::is_large(layout.size(), layout.align())
 }
 
 impl<A: GlobalAlloc> Alloc<A> {
@@ -116,41 +137,45 @@ impl<A: GlobalAlloc> Alloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn alloc_slow(&self, layout: Layout, zeroed: bool) -> *mut u8 {
-        if thread::supply().is_some() {
-            // SAFETY: the caller's promise.
-            return unsafe { self.alloc_supplied(layout, zeroed) };
-        }
-        let mark = Mark::here();
-        if !record::calibrating(mark)
-            && let Some(interval) = record::due()
-        {
-            let block = region::allocate(layout, zeroed);
-            if !block.is_null() {
-                record::allocated(block as usize, layout.size(), interval, mark);
-                return block;
-            }
-            // SAFETY: the caller's promise.
-            let block = unsafe { self.alloc_inner(layout, zeroed) };
-            if !block.is_null() {
-                // An allocation that nobody can serve is the program's failure, not a loss.
-                loss::count(region::why_not());
-            }
-            return block;
-        }
+        let here = Registers::here();
         // SAFETY: the caller's promise.
-        unsafe { self.alloc_inner(layout, zeroed) }
+        unsafe {
+            match record::draw(&here) {
+                None => self.alloc_inner(layout, zeroed),
+                Some(interval) => self.alloc_sampled(&here, layout, zeroed, interval),
+            }
+        }
     }
 
-    /// For heapwatch itself, out of what it has taken beforehand; see [`supply::with`].
+    /// An allocation that the draw has picked. Where it cannot be sampled, it is served all the same,
+    /// and counted as lost.
     ///
     /// # Safety
     ///
     /// As [`GlobalAlloc::alloc`].
-    unsafe fn alloc_supplied(&self, layout: Layout, zeroed: bool) -> *mut u8 {
-        let block = supply::take(layout);
+    #[inline(always)]
+    unsafe fn alloc_sampled(
+        &self,
+        here: &Registers,
+        layout: Layout,
+        zeroed: bool,
+        interval: u32,
+    ) -> *mut u8 {
+        let is_large = region::is_large(layout.size(), layout.align());
+        if !is_large {
+            let block = record::allocate(here, layout, zeroed, interval);
+            if !block.is_null() {
+                return block;
+            }
+        }
+        // SAFETY: the caller's promise.
+        let block = unsafe { self.alloc_inner(layout, zeroed) };
         if block.is_null() {
-            // SAFETY: the caller's promise.
-            return unsafe { self.alloc_inner(layout, zeroed) };
+            // An allocation that nobody can serve is the program's failure, not a loss.
+        } else if is_large {
+            record::allocated(here, block.addr(), layout.size(), interval);
+        } else {
+            loss::count(region::why_not());
         }
         block
     }
@@ -158,6 +183,7 @@ impl<A: GlobalAlloc> Alloc<A> {
     /// # Safety
     ///
     /// As [`GlobalAlloc::alloc`].
+    #[inline(always)]
     unsafe fn alloc_inner(&self, layout: Layout, zeroed: bool) -> *mut u8 {
         // SAFETY: the caller's promise. Zeroing is left to the inner allocator, which knows when
         // fresh pages are zero already.
@@ -176,21 +202,18 @@ impl<A: GlobalAlloc> Alloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn dealloc_slow(&self, ptr: *mut u8, layout: Layout) {
-        if !region::contains(ptr) {
-            // SAFETY: the caller's promise; the block is the inner's.
-            return unsafe { self.inner.dealloc(ptr, layout) };
+        // SAFETY: the caller's promise; the block is given back to whom it came from.
+        unsafe {
+            if region::contains(ptr) {
+                record::settle(ptr.addr());
+                region::free(ptr);
+            } else {
+                if region::is_large(layout.size(), layout.align()) && live::may_have(ptr.addr()) {
+                    record::settle(ptr.addr());
+                }
+                self.inner.dealloc(ptr, layout);
+            }
         }
-        if thread::is_muted() {
-            // Maybe an inner allocator drops something of its own while a table grows: the locks
-            // that settling takes may be this thread's.
-            // SAFETY: the caller's promise; the block is in the region.
-            return unsafe { region::defer(ptr) };
-        }
-        if let Some(sample) = record::take(ptr as usize) {
-            record::freed(&sample);
-        }
-        // SAFETY: the caller's promise; the block is in the region.
-        unsafe { region::free(ptr) }
     }
 
     /// A realloc is a free and an allocation at the call site of the realloc: with the new size
@@ -202,168 +225,101 @@ impl<A: GlobalAlloc> Alloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn realloc_slow(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        if thread::supply().is_some() {
-            // SAFETY: the caller's promise.
-            return unsafe { self.realloc_supplied(ptr, layout, new_size) };
-        }
-        let mark = Mark::here();
-        let calibrating = record::calibrating(mark);
-        let interval = if thread::is_due() && !calibrating {
-            record::due()
+        let here = Registers::here();
+        let interval = if thread::is_due() {
+            record::draw(&here)
         } else {
             None
         };
-        // SAFETY: the caller's promise, in each branch.
-        unsafe {
-            match (region::contains(ptr), interval) {
-                (false, None) => self.inner.realloc(ptr, layout, new_size),
-                (false, Some(interval)) => self.realloc_in(ptr, layout, new_size, interval, mark),
-                (true, interval) => self.realloc_ours(ptr, layout, new_size, interval, mark),
-            }
-        }
-    }
-
-    /// For heapwatch itself: what is resized while there is a supply came out of it, and parts of
-    /// a supply are not given back.
-    ///
-    /// # Safety
-    ///
-    /// As [`GlobalAlloc::realloc`].
-    unsafe fn realloc_supplied(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise, as in `realloc_in`.
-        unsafe {
-            let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
-            let block = self.alloc_supplied(new_layout, false);
-            if !block.is_null() {
-                ptr::copy_nonoverlapping(ptr, block, layout.size().min(new_size));
-            }
-            block
-        }
-    }
-
-    /// A block of the region: within it if the new draw is sampled, or if moving out would cost
-    /// more than an unsampled block in the region does.
-    ///
-    /// # Safety
-    ///
-    /// As [`GlobalAlloc::realloc`], and the block is in the region.
-    unsafe fn realloc_ours(
-        &self,
-        ptr: *mut u8,
-        layout: Layout,
-        new_size: usize,
-        interval: Option<u32>,
-        mark: Mark,
-    ) -> *mut u8 {
+        let stays = interval.is_none() || region::is_large(new_size, layout.align());
         // SAFETY: the caller's promise.
         unsafe {
-            if interval.is_some() || stays(layout.size().min(new_size)) {
-                let block = realloc_within(ptr, layout, new_size, interval, mark);
-                if !block.is_null() {
-                    return block;
-                }
+            if stays && !region::contains(ptr) {
+                self.realloc_inner(&here, ptr, layout, new_size, interval)
+            } else {
+                self.realloc_moving(&here, ptr, layout, new_size, interval)
             }
-            // No room in the region is no reason to fail.
-            let block = self.realloc_out(ptr, layout, new_size);
-            if !block.is_null() && interval.is_some() {
-                loss::count(region::why_not());
-            }
-            block
         }
     }
 
-    /// From the inner allocator into the region.
+    /// The inner allocator's block remains the inner allocator's, which may resize it in place.
     ///
     /// # Safety
     ///
     /// As [`GlobalAlloc::realloc`], and the block is the inner's.
-    unsafe fn realloc_in(
+    #[inline(always)]
+    unsafe fn realloc_inner(
         &self,
+        here: &Registers,
         ptr: *mut u8,
         layout: Layout,
         new_size: usize,
-        interval: u32,
-        mark: Mark,
+        interval: Option<u32>,
     ) -> *mut u8 {
-        // SAFETY: the caller's promise: with the alignment it is a layout.
-        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        let block = region::allocate(new_layout, false);
-        // SAFETY: the caller's promise; both blocks have at least as many bytes as are copied, and
-        // the new one is not part of the old one.
-        unsafe {
-            if block.is_null() {
-                let block = self.inner.realloc(ptr, layout, new_size);
-                if !block.is_null() {
-                    loss::count(region::why_not());
-                }
-                return block;
+        let may_have =
+            region::is_large(layout.size(), layout.align()) && live::may_have(ptr.addr());
+        let old = if may_have {
+            record::take(ptr.addr())
+        } else {
+            None
+        };
+        // SAFETY: the caller's promise.
+        let block = unsafe { self.inner.realloc(ptr, layout, new_size) };
+        if block.is_null() {
+            if let Some(old) = old {
+                record::put_back(old);
             }
-            ptr::copy_nonoverlapping(ptr, block, layout.size().min(new_size));
-            record::allocated(block as usize, new_size, interval, mark);
-            self.inner.dealloc(ptr, layout);
+            return block;
+        }
+        if let Some(old) = old {
+            record::freed(&old);
+        }
+        if let Some(interval) = interval {
+            record::allocated(here, block.addr(), new_size, interval);
         }
         block
     }
 
-    /// From the region to the inner allocator.
+    /// Into the region, within it, or out of it: by a copy of less than 32 KiB.
     ///
     /// # Safety
     ///
-    /// As [`GlobalAlloc::realloc`], and the block is in the region.
-    unsafe fn realloc_out(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise, as in `realloc_in`. The block is given back as
-        // `dealloc_slow` does.
+    /// As [`GlobalAlloc::realloc`].
+    #[inline(always)]
+    unsafe fn realloc_moving(
+        &self,
+        here: &Registers,
+        ptr: *mut u8,
+        layout: Layout,
+        new_size: usize,
+        interval: Option<u32>,
+    ) -> *mut u8 {
+        if let Some(interval) = interval
+            && region::fits(ptr, layout, new_size)
+        {
+            record::settle(ptr.addr());
+            record::allocated(here, ptr.addr(), new_size, interval);
+            return ptr;
+        }
+        // SAFETY: the caller's promise: with the alignment it is a layout. Both blocks have at least
+        // as many bytes as are copied, and the new one is not part of the old one.
         unsafe {
             let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
-            let block = self.inner.alloc(new_layout);
+            let block = match interval {
+                None => self.inner.alloc(new_layout),
+                Some(interval) => self.alloc_sampled(here, new_layout, false, interval),
+            };
             if !block.is_null() {
                 ptr::copy_nonoverlapping(ptr, block, layout.size().min(new_size));
-                self.dealloc_slow(ptr, layout);
+                if may_be_sampled(ptr, layout) {
+                    self.dealloc_slow(ptr, layout);
+                } else {
+                    self.inner.dealloc(ptr, layout);
+                }
             }
             block
         }
     }
-}
-
-/// Bytes from which on a block that is resized unsampled stays in the region rather than being
-/// copied: buffers that grow by doubling would else cross over again and again.
-const STAYS_FROM: usize = 16 << 10;
-
-/// Whether a block of the region that is resized unsampled, with so many bytes to keep, stays. Not
-/// where the region is small: there its room is for what is sampled; nor on a muted thread, which
-/// must not touch the tables.
-fn stays(kept: usize) -> bool {
-    kept >= STAYS_FROM && region::is_roomy() && !thread::is_muted()
-}
-
-/// Within the region, in place where that is possible; recorded if there is an interval.
-///
-/// # Safety
-///
-/// As [`GlobalAlloc::realloc`], and the block is in the region.
-unsafe fn realloc_within(
-    ptr: *mut u8,
-    layout: Layout,
-    new_size: usize,
-    interval: Option<u32>,
-    mark: Mark,
-) -> *mut u8 {
-    let old = record::take(ptr as usize);
-    // SAFETY: the caller's promise.
-    let block = unsafe { region::reallocate(ptr, layout.align(), new_size) };
-    if block.is_null() {
-        if let Some(old) = old {
-            record::put_back(old);
-        }
-        return block;
-    }
-    if let Some(old) = old {
-        record::freed(&old);
-    }
-    if let Some(interval) = interval {
-        record::allocated(block as usize, new_size, interval, mark);
-    }
-    block
 }
 
 /// Sets the mean number of bytes between two samples: 0 turns sampling off, 1 samples every
@@ -403,17 +359,19 @@ pub fn set_interval(bytes: u64) -> Result<(), Error> {
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]
 pub mod __bench {
-    use crate::record::{stack, thread, unwind::Mark};
+    use crate::record::stack;
+    use crate::record::unwind::Registers;
 
     /// Captures the caller's stack as for a sample; returns the number of frames.
     #[inline(never)]
     pub fn capture(out: &mut [usize]) -> usize {
-        let mark = Mark::here();
-        let _muted = thread::Muted::new();
-        let stack = stack::capture(mark);
-        let frames = stack.frames();
-        let len = frames.len().min(out.len());
-        out[..len].copy_from_slice(&frames[..len]);
-        len
+        let here = Registers::here();
+        let copy = |stack: &stack::Stack| {
+            let frames = stack.frames();
+            let len = frames.len().min(out.len());
+            out[..len].copy_from_slice(&frames[..len]);
+            len
+        };
+        stack::with_captured(&here, copy)
     }
 }

@@ -22,6 +22,8 @@ pub enum Error {
     },
     /// A file or profile could not be read as what it should be.
     Format(String),
+    /// The system refused the memory for a report.
+    Memory,
     /// Reading or writing failed.
     Io(io::Error),
 }
@@ -41,6 +43,9 @@ impl fmt::Display for Error {
             Error::Bind { addr, source } => {
                 write!(f, "cannot listen on {addr}: {source}")?;
                 f.write_str(bind_remedy(source.kind()))
+            }
+            Error::Memory => {
+                f.write_str("there is too little memory for a report; the program itself goes on")
             }
             Error::Io(source) => write!(f, "{source}"),
         }

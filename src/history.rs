@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Error;
+use crate::own_thread;
 use crate::process;
 #[cfg(feature = "server")]
 use crate::process::own_cpu;
@@ -47,11 +48,7 @@ pub fn watch() -> Result<(), Error> {
         let mut running = lock(running);
         if !*running {
             history::begin();
-            let started = std::thread::Builder::new().spawn(|| {
-                process::name_thread(c"heapwatch-watch");
-                run();
-            });
-            started.map_err(no_thread)?;
+            own_thread::start(c"heapwatch-watch", run).map_err(no_thread)?;
             *running = true;
         }
         Ok(())
@@ -69,18 +66,23 @@ pub(crate) fn is_running() -> bool {
 }
 
 fn run() {
-    snapshot::muted(|| {
-        loop {
-            note();
-            #[cfg(feature = "server")]
-            own_cpu::charge();
-            std::thread::sleep(Duration::from_nanos(evidence::until_next_tick_ns()));
-        }
-    });
+    loop {
+        note();
+        #[cfg(feature = "server")]
+        own_cpu::charge();
+        std::thread::sleep(Duration::from_nanos(evidence::until_next_tick_ns()));
+    }
 }
 
 fn note() {
-    let readings = evidence::readings();
+    evidence::maintain();
+    if process::check_room(process::WORK_BYTES).is_err() {
+        return;
+    }
+    // Without memory this tick is left out.
+    let Some(readings) = evidence::readings() else {
+        return;
+    };
     let now = evidence::tick_now();
     #[cfg(feature = "server")]
     let bytes = timeline::note(now, &readings);

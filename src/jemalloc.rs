@@ -1,8 +1,7 @@
-//! What jemalloc says of itself, whatever the inner allocator is: sampled blocks are always its.
+//! What jemalloc says of itself, where it is built in and the program allocates from it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use tikv_jemalloc_ctl::{Access, AsName, Result, epoch, stats};
+#[cfg(feature = "jemalloc")]
+mod ctl;
 
 /// jemalloc's own totals, in bytes. `allocated` is part of `active`, and that of `resident` and of
 /// `mapped`.
@@ -23,29 +22,13 @@ pub(crate) struct Jemalloc {
 }
 
 impl Jemalloc {
-    /// The totals of this moment; none where jemalloc was built without statistics.
+    /// The totals of this moment; none without jemalloc, or where it was built without statistics.
     pub(crate) fn read() -> Option<Jemalloc> {
-        read().ok()
+        #[cfg(feature = "jemalloc")]
+        return ctl::read().ok();
+        #[cfg(not(feature = "jemalloc"))]
+        None
     }
-}
-
-fn read() -> Result<Jemalloc> {
-    // mallctl `epoch`: the totals are cached, and writing this makes jemalloc sum them up anew.
-    epoch::advance()?;
-    Ok(Jemalloc {
-        // mallctl `stats.allocated`
-        allocated_bytes: stats::allocated::read()? as u64,
-        // mallctl `stats.active`
-        active_bytes: stats::active::read()? as u64,
-        // mallctl `stats.metadata`
-        metadata_bytes: stats::metadata::read()? as u64,
-        // mallctl `stats.resident`
-        resident_bytes: stats::resident::read()? as u64,
-        // mallctl `stats.mapped`
-        mapped_bytes: stats::mapped::read()? as u64,
-        // mallctl `stats.retained`
-        retained_bytes: stats::retained::read()? as u64,
-    })
 }
 
 /// An arena for heapwatch's own work, so that what a report needed can be given back at once and
@@ -55,85 +38,30 @@ fn read() -> Result<Jemalloc> {
 /// allocator is jemalloc; where it is another, all of this has no effect.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(
-    not(feature = "server"),
-    allow(dead_code, reason = "only the endpoint works on threads of its own")
+    not(feature = "jemalloc"),
+    expect(dead_code, reason = "without jemalloc there is none")
 )]
 pub(crate) struct OwnArena(u32);
 
-/// How long jemalloc keeps pages before it gives them back, unless told otherwise.
-const DECAY_MS: isize = 10_000;
-
-#[cfg_attr(
-    not(feature = "server"),
-    allow(dead_code, reason = "only the endpoint works on threads of its own")
-)]
 impl OwnArena {
-    /// The process's one arena; none where jemalloc has no more.
+    /// The process's one arena; none without jemalloc, or where it has no more.
     pub(crate) fn get() -> Option<OwnArena> {
-        /// Until there is one it is 0, which is always the application's.
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        // Relaxed: nothing else is read by it.
-        match NUMBER.load(Ordering::Relaxed) {
-            0 => {}
-            number => return Some(OwnArena(number)),
-        }
-        // mallctl `arenas.create`: makes an arena and tells its number.
-        let made = b"arenas.create\0".name().read().ok()?;
-        let first = NUMBER.compare_exchange(0, made, Ordering::Relaxed, Ordering::Relaxed);
-        Some(OwnArena(first.err().unwrap_or(made)))
+        #[cfg(feature = "jemalloc")]
+        return ctl::own_arena().map(OwnArena);
+        #[cfg(not(feature = "jemalloc"))]
+        None
     }
 
     /// Lets the current thread allocate here from now on.
     pub(crate) fn enter(self) {
-        // mallctl `thread.arena`: the arena that this thread allocates from. If it fails, the
-        // thread shares the application's.
-        let _ = b"thread.arena\0".name().write(self.0);
+        #[cfg(feature = "jemalloc")]
+        ctl::enter(self.0);
     }
 
     /// Gives all free pages back to the system, those in the current thread's cache included.
+    #[cfg(feature = "server")]
     pub(crate) fn give_back(self) {
-        // mallctl `thread.tcache.enabled`: switching the thread's cache off empties it.
-        let cache = b"thread.tcache.enabled\0".name();
-        if cache.write(false).is_ok() {
-            let _ = cache.write(true);
-        }
-        // mallctl `arena.<i>.dirty_decay_ms`: at 0, free pages are given back at once.
-        let name = format!("arena.{}.dirty_decay_ms\0", self.0);
-        let decay = name.as_bytes().name();
-        if decay.write(0_isize).is_ok() {
-            let _ = decay.write(DECAY_MS);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::alloc::{GlobalAlloc, Layout};
-
-    use super::*;
-
-    /// Without the epoch, or with two names exchanged, a block of 64 MiB would not show where it
-    /// must, and would show where it must not.
-    #[test]
-    #[allow(unsafe_code)]
-    fn a_large_block_shows_in_allocated_active_and_mapped() {
-        const SIZE: usize = 64 << 20;
-        let before = Jemalloc::read().unwrap();
-        let layout = Layout::from_size_align(SIZE, 16).unwrap();
-        // SAFETY: the layout's size is not 0.
-        let block = unsafe { tikv_jemallocator::Jemalloc.alloc(layout) };
-        assert!(!block.is_null());
-        let during = Jemalloc::read().unwrap();
-        // SAFETY: allocated above with this layout.
-        unsafe { tikv_jemallocator::Jemalloc.dealloc(block, layout) };
-        let grown = |of: fn(&Jemalloc) -> u64| of(&during) as i64 - of(&before) as i64;
-        let least = SIZE as i64 * 9 / 10;
-        assert!(grown(|j| j.allocated_bytes) > least);
-        assert!(grown(|j| j.active_bytes) > least);
-        assert!(grown(|j| j.mapped_bytes) > least);
-        assert!(grown(|j| j.metadata_bytes) < least);
-        assert!(grown(|j| j.retained_bytes) < least);
-        assert!(during.allocated_bytes <= during.active_bytes);
-        assert!(during.active_bytes <= during.mapped_bytes);
+        #[cfg(feature = "jemalloc")]
+        ctl::give_back(self.0);
     }
 }

@@ -73,6 +73,7 @@ mod http;
 mod jemalloc;
 #[cfg(feature = "server")]
 pub mod metrics;
+mod own_thread;
 mod process;
 mod record;
 pub mod report;

@@ -2,12 +2,17 @@
 //! on another system than Linux, or without access to `/proc`.
 
 mod cgroup;
+mod glibc;
 mod machine;
 #[cfg(feature = "server")]
 pub(crate) mod own_cpu;
+mod pin;
+mod room;
 
 pub(crate) use cgroup::MemoryLimit;
 pub(crate) use machine::Machine;
+pub(crate) use pin::keep_loaded;
+pub(crate) use room::{WORK_BYTES, check_room, save_room};
 
 /// Names the current thread, one of heapwatch's own, as its first act. A thread that std starts with
 /// a name allocates a copy of it before it runs anything that could mute it, which would show in

@@ -326,7 +326,7 @@ pub(crate) enum Extent {
 /// Takes a snapshot of this process that tells as much as is needed.
 pub(crate) fn take(extent: Extent) -> Result<Snapshot, Error> {
     check_installed()?;
-    Ok(muted(|| take::take(extent).0))
+    Ok(muted(|| take::take(extent))?.0)
 }
 
 /// Whether heapwatch is this program's global allocator.

@@ -111,30 +111,28 @@ fn a_hundred_half_open_connections_keep_nobody_out() {
     }
 }
 
-/// At a limit of threads a request is refused: the program goes on, and so do the next requests.
+/// A service at its limit of threads is one that its owner wants to look into.
 #[test]
-fn where_no_thread_can_be_started_only_that_request_is_refused() {
+fn at_a_limit_of_threads_requests_are_answered_and_no_new_endpoint_starts() {
     if !child::is_child() {
-        let test = "where_no_thread_can_be_started_only_that_request_is_refused";
+        let test = "at_a_limit_of_threads_requests_are_answered_and_no_new_endpoint_starts";
         child::run(&mut child::command(test));
         return;
     }
     let server = heapwatch::serve("127.0.0.1:0").unwrap();
-    let pages = ["/metrics", HEAP, "/heap/top"];
     // Root may start as many as it likes.
     // SAFETY: neither has preconditions.
     let limited = unsafe { libc::geteuid() != 0 || libc::setuid(65_534) == 0 };
     assert!(limited, "{}", std::io::Error::last_os_error());
     let unlimited = limit_threads(0);
-    for target in pages.iter().chain(&pages) {
-        let response = ask(server.local_addr(), &request("GET", target, ""));
-        assert_eq!(response.status(), 503, "{target}");
-        assert!(response.text().contains("no thread can be started"));
-    }
-    limit_threads(unlimited);
-    for target in pages {
+    for target in ["/metrics", HEAP, "/heap/top"] {
         get(server.local_addr(), target);
     }
+    let refused = heapwatch::serve("127.0.0.1:0").unwrap_err();
+    assert!(matches!(refused, heapwatch::Error::Io(_)), "{refused:?}");
+    limit_threads(unlimited);
+    let second = heapwatch::serve("127.0.0.1:0").unwrap();
+    get(second.local_addr(), "/metrics");
 }
 
 /// Sets how many threads this user may have; returns how many that were.

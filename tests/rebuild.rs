@@ -4,6 +4,10 @@
 //! The compiler is called by hand, with the library that this test was built with: that takes a few
 //! seconds a build. All kinds of builds: `cargo test --test rebuild -- --include-ignored`.
 
+#[path = "common/build.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod build;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,7 +54,7 @@ impl Program {
                 .arg("--crate-type=rlib")
                 .args(build.dependency_options)
         });
-        let (heapwatch, libraries) = library();
+        let (heapwatch, libraries) = build::library();
         program.compile("service", Path::new("src/main.rs"), |rustc| {
             rustc
                 .arg(format!("--extern=heapwatch={}", heapwatch.display()))
@@ -68,9 +72,9 @@ impl Program {
     }
 
     fn compile(&self, name: &str, root: &Path, with: impl Fn(&mut Command) -> &mut Command) {
-        let mut rustc = Command::new(option_env!("RUSTC").unwrap_or("rustc"));
+        let mut rustc = build::rustc();
         rustc
-            .args(["--edition=2024", "--cap-lints=allow", "--crate-name", name])
+            .args(["--crate-name", name])
             .args(["-Copt-level=3", "-Cdebuginfo=line-tables-only"])
             .current_dir(&self.0)
             .arg(root);
@@ -97,21 +101,6 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-/// The library that cargo built last, and where what it depends on lies: beside this test.
-fn library() -> (PathBuf, PathBuf) {
-    let directory = std::env::current_exe().unwrap();
-    let directory = directory.parent().unwrap().to_owned();
-    let newest = fs::read_dir(&directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("libheapwatch-") && name.ends_with(".rlib")
-        })
-        .max_by_key(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
-    (newest.expect("libheapwatch beside this test"), directory)
 }
 
 /// At interval 1, all numbers are exact and each call site holds its own number of bytes: a site that

@@ -3,9 +3,9 @@
 mod common;
 
 use std::cell::RefCell;
-use std::ffi::c_void;
 use std::thread;
 
+use common::stacks::run_on_stack;
 use common::{Block, Counts, layout, my_turn, now_through};
 
 #[global_allocator]
@@ -99,62 +99,6 @@ fn on_small_stack() {
     }
 }
 
-/// Goes down the stack until no more than `left` bytes are left above `low`.
-#[inline(never)]
-fn with_left(low: usize, left: usize) {
-    let here = std::hint::black_box([0_u64; 16]);
-    if here.as_ptr() as usize - low > left {
-        with_left(low, left);
-    } else {
-        on_small_stack();
-    }
-    std::hint::black_box(&here);
-}
-
-/// The lower end of the calling thread's stack.
-fn low_end() -> usize {
-    // SAFETY: plain use of pthreads.
-    unsafe {
-        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
-        let (mut low, mut size) = (std::ptr::null_mut(), 0);
-        assert_eq!(
-            libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes),
-            0
-        );
-        libc::pthread_attr_getstack(&raw const attributes, &raw mut low, &raw mut size);
-        libc::pthread_attr_destroy(&raw mut attributes);
-        low as usize
-    }
-}
-
-extern "C" fn thread_main(left: *mut c_void) -> *mut c_void {
-    with_left(low_end(), left as usize);
-    std::ptr::null_mut()
-}
-
-/// A thread of libc's, on a stack of this size, that allocates with so much of it left.
-fn run_on_stack(size: usize, left: usize) {
-    // SAFETY: plain use of pthreads; the thread is joined.
-    unsafe {
-        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
-        assert_eq!(libc::pthread_attr_init(&raw mut attributes), 0);
-        assert_eq!(
-            libc::pthread_attr_setstacksize(&raw mut attributes, size),
-            0
-        );
-        let mut thread = std::mem::zeroed();
-        let made = libc::pthread_create(
-            &raw mut thread,
-            &raw const attributes,
-            thread_main,
-            left as *mut c_void,
-        );
-        assert_eq!(made, 0, "no thread with a stack of {size} bytes");
-        assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
-        libc::pthread_attr_destroy(&raw mut attributes);
-    }
-}
-
 /// A capture that needs more stack than there is ends the process.
 #[test]
 fn small_stacks_do_not_overflow() {
@@ -162,17 +106,17 @@ fn small_stacks_do_not_overflow() {
     // jemalloc itself needs up to 4 KiB.
     for interval in [1, 4096, 0] {
         heapwatch::set_interval(interval).unwrap();
-        run_on_stack(16 << 10, 16 << 10);
+        run_on_stack(16 << 10, 16 << 10, on_small_stack);
         for left in (8 << 10..64 << 10).step_by(256) {
-            run_on_stack(80 << 10, left);
+            run_on_stack(80 << 10, left, on_small_stack);
         }
         for left in (100 << 10..200 << 10).step_by(1024) {
-            run_on_stack(256 << 10, left);
+            run_on_stack(256 << 10, left, on_small_stack);
         }
     }
     heapwatch::set_interval(1).unwrap();
     let before = now_through(on_small_stack as *const ());
-    run_on_stack(256 << 10, 256 << 10);
+    run_on_stack(256 << 10, 256 << 10, on_small_stack);
     let counts = now_through(on_small_stack as *const ()) - before;
     assert_eq!(
         counts.allocated_objects, 12.0,

@@ -57,9 +57,14 @@ unsafe impl GlobalAlloc for Jemalloc {
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        let flags = align_flag(layout.align(), layout.size());
+        let (size, align) = (layout.size(), layout.align());
         // SAFETY: the caller's promise: a block of this layout.
-        unsafe { jemalloc::sdallocx(ptr.cast(), layout.size(), flags) }
+        unsafe {
+            match align_flag(align, size) {
+                0 => jemalloc::sdallocx(ptr.cast(), size, 0),
+                flags => jemalloc::sdallocx(ptr.cast(), size, flags),
+            }
+        }
     }
 
     #[inline]

@@ -17,11 +17,16 @@ use tokio::task::JoinHandle;
 
 use super::guard::Policy;
 use super::own_runtime::OwnRuntime;
-use super::server::{start_thread, watch_growth};
+use super::reply::Reply;
+use super::server::watch_growth;
 use super::service::{Patience, Service};
 use crate::config::Config;
 use crate::metrics::Source;
-use crate::{Error, snapshot};
+use crate::{Error, own_thread, snapshot};
+
+/// The answer in a child of `fork`, which has none of its parent's threads.
+const FORKED: &str = "this process was forked from the one that called heapwatch::router(), and has \
+                      none of its threads; call it in this process too";
 
 /// The pages of [`serve`](crate::serve) for a server of your own, with the token of
 /// `HEAPWATCH_TOKEN`; watches growth from now on.
@@ -83,59 +88,88 @@ impl Config {
         snapshot::check_installed()?;
         snapshot::muted(|| {
             let config = self.checked(|name| std::env::var_os(name))?;
-            let router = start(&config, Arc::new(crate::snapshot::take))?;
+            let answers = start(&config, Arc::new(crate::snapshot::take))?;
             watch_growth(&config)?;
-            Ok(router)
+            Ok(answers.into_router())
         })
     }
 }
 
-/// The thread that answers, for as long as a router that asks it is there.
+/// What answers, for as long as a router that asks it is there.
 struct Answers {
+    /// Taken only where this is dropped.
+    threads: Option<Threads>,
+    /// The process that the threads are in.
+    pid: u32,
+}
+
+struct Threads {
     service: Arc<Service>,
     handle: Handle,
-    /// Ends the thread when it is dropped.
+    /// Ends the runtime's thread when it is dropped.
     _alive: oneshot::Sender<()>,
 }
 
-fn start(config: &Config, source: Source) -> Result<Router, Error> {
-    let service = Service::new(Policy::behind(config), Patience::default(), source);
+fn start(config: &Config, source: Source) -> Result<Answers, Error> {
+    let service = Service::start(Policy::behind(config), Patience::default(), source)?;
     let runtime = OwnRuntime::new()?;
     let (alive, gone) = oneshot::channel();
-    let answers = Arc::new(Answers {
+    let threads = Threads {
         service: Arc::new(service),
         handle: runtime.handle().clone(),
         _alive: alive,
-    });
-    std::thread::Builder::new().spawn(move || {
-        start_thread(c"heapwatch");
-        snapshot::muted(|| {
-            // An error says that the sender is gone, which is what is waited for.
-            let _ = runtime.block_on(gone);
-            drop(runtime);
-        });
+    };
+    own_thread::start(c"heapwatch", move || {
+        // An error says that the sender is gone, which is what is waited for.
+        let _ = runtime.block_on(gone);
     })?;
-    Ok(Router::new().fallback(move |request: Request| {
-        let answers = Arc::clone(&answers);
-        async move { answers.answer(request).await }
-    }))
+    Ok(Answers {
+        threads: Some(threads),
+        pid: std::process::id(),
+    })
 }
 
 impl Answers {
+    fn into_router(self) -> Router {
+        let answers = Arc::new(self);
+        Router::new().fallback(move |request: Request| {
+            let answers = Arc::clone(&answers);
+            async move { answers.answer(request).await }
+        })
+    }
+
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.pid
+    }
+
     async fn answer(&self, request: Request) -> Response {
         if let Some(folder) = missing_slash(&request) {
             let location = [(header::LOCATION, folder)];
             return (StatusCode::PERMANENT_REDIRECT, location).into_response();
         }
-        let service = Arc::clone(&self.service);
+        let Some(threads) = self.threads.as_ref().filter(|_| !self.is_forked()) else {
+            let reply = Reply::error(StatusCode::SERVICE_UNAVAILABLE, FORKED);
+            return Response::from(reply).map(Body::new);
+        };
+        let service = Arc::clone(&threads.service);
         let answer = async move {
             let local = IpAddr::from(Ipv4Addr::LOCALHOST);
             service.answer(request, None, local).await
         };
-        let mut answering = Answering(snapshot::muted(|| self.handle.spawn(answer)));
+        let mut answering = Answering(snapshot::muted(|| threads.handle.spawn(answer)));
         match (&mut answering.0).await {
             Ok(response) => response.map(Body::new),
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            // What ends the threads wakes them, which are the parent's, and may wait for a lock that
+            // one of them held at the fork.
+            std::mem::forget(self.threads.take());
         }
     }
 }

@@ -14,14 +14,18 @@ use crate::metrics::fixture;
 
 /// A service with a state and a page of its own, on a runtime of one thread that nothing may block.
 fn serve(config: Config, source: Source) -> SocketAddr {
-    let pages = snapshot::muted(|| start(&config, source)).unwrap();
+    let answers = snapshot::muted(|| start(&config, source)).unwrap();
+    serve_answers(answers)
+}
+
+fn serve_answers(answers: Answers) -> SocketAddr {
     let app = Router::new()
         .route(
             "/rooms",
             get(|State(rooms): State<u32>| async move { rooms.to_string() }),
         )
         .with_state(7)
-        .nest_service("/internal/heapwatch", pages);
+        .nest_service("/internal/heapwatch", answers.into_router());
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -196,6 +200,29 @@ fn a_client_that_goes_away_gives_up_its_turn() {
     while ask(addr, "GET", profile, &[]).status() != 200 {
         assert!(begun.elapsed() < Duration::from_secs(5));
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A child of `fork` has none of the threads: its requests would wait for an answer that nobody makes.
+#[test]
+fn in_another_process_it_answers_that_it_cannot_and_leaves_the_threads_alone() {
+    let mut answers = start(&Config::new(), fixed()).unwrap();
+    let handle = answers.threads.as_ref().unwrap().handle.clone();
+    answers.pid += 1;
+    let addr = serve_answers(answers);
+    let refused = ask(addr, "GET", "/internal/heapwatch/heap/top", &[]);
+    assert_eq!(refused.status(), 503);
+    assert!(refused.text().contains("forked"), "{}", refused.text());
+
+    let mut dropped = start(&Config::new(), fixed()).unwrap();
+    let kept = dropped.threads.as_ref().unwrap().handle.clone();
+    dropped.pid += 1;
+    drop(dropped);
+    for handle in [handle, kept] {
+        let (tell, told) = mpsc::channel();
+        handle.spawn(async move { tell.send(()) });
+        told.recv_timeout(Duration::from_secs(20))
+            .expect("the thread is there");
     }
 }
 

@@ -22,9 +22,8 @@ use super::routes::MAX_HEAD;
 use super::service::{Patience, Service};
 use crate::Error;
 use crate::config::Config;
-use crate::jemalloc::OwnArena;
 use crate::metrics::Source;
-use crate::process;
+use crate::own_thread;
 use crate::snapshot::{self, evidence};
 
 /// Connections that may be open at once.
@@ -48,7 +47,7 @@ struct Thread {
     handle: JoinHandle<()>,
 }
 
-/// Starts the endpoint on `host:port`, with its own thread: metrics, profiles, who holds memory, and
+/// Starts the endpoint on `host:port`, with its own threads: metrics, profiles, who holds memory, and
 /// what grows, which is watched from then on.
 ///
 /// Port 0 picks a free one. `HEAPWATCH_TOKEN` sets a token that clients must present; for more
@@ -71,7 +70,7 @@ struct Thread {
 /// [`Error::NotInstalled`] if heapwatch is not the global allocator, [`Error::Bind`] if the address
 /// is in use or cannot be had, [`Error::Config`] if it is no address, if other machines can reach
 /// it and there is no token, or if `HEAPWATCH_INTERVAL`, `HEAPWATCH_TICK` or
-/// `HEAPWATCH_TOKEN` has an unusable value.
+/// `HEAPWATCH_TOKEN` has an unusable value, [`Error::Io`] if its threads cannot be started.
 pub fn serve(addr: impl ToString) -> Result<Server, Error> {
     snapshot::muted(|| Config::new().addr(addr).serve())
 }
@@ -110,14 +109,13 @@ pub(super) fn watch_growth(config: &Config) -> Result<(), Error> {
 pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Result<Server, Error> {
     let listener = listen(config)?;
     let local_addr = listener.local_addr()?;
-    let service = Service::new(Policy::new(config), patience, source);
     let runtime = OwnRuntime::new()?;
     let listener = {
         let _context = runtime.enter();
         TcpListener::from_std(listener)?
     };
     let (stop, stopped) = oneshot::channel();
-    let service = Arc::new(service);
+    let service = Arc::new(Service::start(Policy::new(config), patience, source)?);
     let endpoint = Endpoint {
         listener,
         service: Arc::clone(&service),
@@ -125,29 +123,19 @@ pub(super) fn start(config: &Config, source: Source, patience: Patience) -> Resu
         connections: Connections::default(),
     };
     let run = move || {
-        start_thread(c"heapwatch");
-        snapshot::muted(|| {
-            runtime.block_on(async {
-                endpoint.run(stopped).await;
-                service.finish().await;
-            });
-            drop((runtime, service));
-        });
+        runtime.block_on(endpoint.run(stopped));
+        // The connections go with it, and with them all other references to the service.
+        drop(runtime);
+        if let Some(service) = Arc::into_inner(service) {
+            service.end();
+        }
     };
-    let handle = std::thread::Builder::new().spawn(run)?;
+    let handle = own_thread::start(c"heapwatch", run)?;
     Ok(Server {
         local_addr,
         thread: Some(Thread { stop, handle }),
         pid: std::process::id(),
     })
-}
-
-/// What the endpoint's threads do first.
-pub(super) fn start_thread(name: &std::ffi::CStr) {
-    process::name_thread(name);
-    if let Some(arena) = OwnArena::get() {
-        arena.enter();
-    }
 }
 
 impl Server {
@@ -156,7 +144,7 @@ impl Server {
         self.local_addr
     }
 
-    /// Ends the endpoint: closes its connections and joins its thread. A report that is being made
+    /// Ends the endpoint: closes its connections and joins its threads. A report that is being made
     /// is waited for, 2 s at most.
     pub fn shutdown(mut self) {
         self.end();

@@ -1,28 +1,16 @@
 use std::io::Write;
 use std::net::TcpStream as Client;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Instant;
 
 use super::super::test_client::*;
 use super::*;
 use crate::metrics::fixture;
 
-/// When a test gives up: no machine that works takes so long.
-const DEADLINE: Duration = Duration::from_secs(30);
-
 /// Work is given up soon; a client may be slow.
 fn impatient_with_work() -> Patience {
     Patience {
         request: SHORT.request,
-        ..Patience::default()
-    }
-}
-
-/// The end waits for work for longer than any test runs.
-fn patient_at_the_end() -> Patience {
-    Patience {
-        shutdown: Duration::from_secs(3_600),
         ..Patience::default()
     }
 }
@@ -137,21 +125,6 @@ fn one_connection_takes_many_requests_also_all_at_once() {
     client.write_all(all.as_bytes()).unwrap();
     let statuses = targets.map(|_| read(&mut client, true).status());
     assert_eq!(statuses, [200, 404, 200, 200, 200]);
-}
-
-/// A snapshot that waits until a test lets it go.
-fn blocking() -> (Source, mpsc::Receiver<()>, mpsc::Sender<()>) {
-    let (entered, on_enter) = mpsc::channel();
-    let (release, on_release) = mpsc::channel::<()>();
-    let on_release = std::sync::Mutex::new(on_release);
-    let source = move |_| {
-        let name = rustix::thread::name().unwrap();
-        assert_eq!(*name, *c"heapwatch-work", "not on a thread for connections");
-        let _ = entered.send(());
-        let _ = on_release.lock().unwrap().recv();
-        Ok(fixture::snapshot(&[1.0]))
-    };
-    (Arc::new(source), on_enter, release)
 }
 
 #[test]
@@ -321,73 +294,6 @@ fn a_token_is_asked_for() {
         )
         .unwrap();
     assert_eq!(read(&mut client, true).status(), 200);
-}
-
-#[test]
-fn shutdown_closes_everything_and_frees_the_address() {
-    let server = patient(patient_at_the_end(), fixed());
-    let addr = server.local_addr();
-    let mut client = connect(&server);
-    let mut waiting = connect(&server);
-    waiting
-        .write_all(request("GET", "/debug/pprof/heap?seconds=300").as_bytes())
-        .unwrap();
-    std::thread::sleep(Duration::from_millis(100));
-    let begun = Instant::now();
-    server.shutdown();
-    // A profile that waits for its second snapshot is not waited for.
-    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
-    assert!(closed(&mut client) && closed(&mut waiting));
-    assert!(Client::connect(addr).is_err());
-    let again = start(&Config::new().addr(addr), fixed(), Patience::default()).unwrap();
-    assert_eq!(again.local_addr(), addr);
-    drop(again);
-    assert!(Client::connect(addr).is_err());
-}
-
-/// Who ends the endpoint may take down what a report reads.
-#[test]
-fn shutdown_waits_for_a_report_that_is_being_made() {
-    let (source, entered, release) = blocking();
-    let server = patient(patient_at_the_end(), source);
-    let mut client = connect(&server);
-    client
-        .write_all(request("GET", "/heap/top").as_bytes())
-        .unwrap();
-    entered.recv_timeout(DEADLINE).unwrap();
-    let released = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(200));
-            released.store(true, Ordering::SeqCst);
-            drop(release);
-        });
-        server.shutdown();
-        assert!(released.load(Ordering::SeqCst), "the report was left alone");
-    });
-}
-
-/// A report that never ends must not keep the application from ending.
-#[test]
-fn shutdown_gives_a_report_up_that_takes_too_long() {
-    let (source, entered, release) = blocking();
-    let patience = Patience {
-        shutdown: SHORT.shutdown,
-        ..Patience::default()
-    };
-    let server = patient(patience, source);
-    let mut client = connect(&server);
-    client
-        .write_all(request("GET", "/heap/top").as_bytes())
-        .unwrap();
-    entered.recv_timeout(DEADLINE).unwrap();
-    let (ended, on_end) = mpsc::channel();
-    std::thread::spawn(move || {
-        server.shutdown();
-        let _ = ended.send(());
-    });
-    on_end.recv_timeout(DEADLINE).expect("it ends");
-    drop(release);
 }
 
 /// After a fork the thread is in the parent only: the child's copy must neither wait for it nor

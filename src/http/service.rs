@@ -1,10 +1,6 @@
-//! What happens between a request and its answer: waiting, and work on other threads.
-//!
-//! Work that takes a snapshot is never done on the endpoint's own thread, which goes on answering.
-//! There are two lanes, with one thread each at most: reports, which may take seconds on a large
-//! program, and metrics, so that a scrape does not wait behind a report. Each piece of work has a
-//! thread of its own, with which its memory goes back; where the system grants none, that one
-//! request is refused.
+//! What happens between a request and its answer: waiting, and work in one of two [lanes](Lane):
+//! reports, which may take seconds on a large program, and metrics, so that a scrape does not wait
+//! behind a report.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,23 +8,20 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes};
 use hyper::header;
 use hyper::{Response, StatusCode};
-use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::answers;
 use super::connections::Slot;
 use super::guard::Policy;
 use super::history::{self, HistoryQuery};
+use super::lane::Lane;
 use super::reply::Reply;
 use super::routes::{Answer, MAX_BODY, ProfileQuery, Request, route};
-use super::server::start_thread;
 use super::snapshot_routes::SnapshotsQuery;
 use super::store::Store;
 use crate::Error;
-use crate::jemalloc::OwnArena;
 use crate::metrics::{Collector, Exposition, Source, render};
-use crate::process::own_cpu;
-use crate::snapshot::{self, Extent, Snapshot};
+use crate::snapshot::{Extent, Snapshot};
 
 /// How long the parts of a request may take, and the end of the endpoint.
 #[derive(Debug, Clone, Copy)]
@@ -60,24 +53,29 @@ pub(super) struct Service {
     patience: Patience,
     source: Source,
     collector: Arc<Collector>,
-    reports: Arc<Semaphore>,
-    scrapes: Arc<Semaphore>,
+    reports: Lane,
+    scrapes: Lane,
     profiles: Gate,
     store: Arc<Store>,
 }
 
 impl Service {
-    pub(super) fn new(policy: Policy, patience: Patience, source: Source) -> Service {
-        Service {
+    /// A service whose workers are ready.
+    pub(super) fn start(
+        policy: Policy,
+        patience: Patience,
+        source: Source,
+    ) -> Result<Service, Error> {
+        Ok(Service {
             policy,
             patience,
             collector: Arc::new(Collector::over(Arc::clone(&source))),
             source,
-            reports: Arc::new(Semaphore::new(1)),
-            scrapes: Arc::new(Semaphore::new(1)),
+            reports: Lane::start()?,
+            scrapes: Lane::start()?,
             profiles: Gate::default(),
             store: Arc::default(),
-        }
+        })
     }
 
     /// Answers a request that came in at this machine's address `local`, on `slot` if the connection
@@ -115,11 +113,13 @@ impl Service {
         reply.into()
     }
 
-    /// Returns when the work that has begun is finished, or has had the time that it may have.
-    pub(super) async fn finish(&self) {
-        let lanes = async { tokio::join!(self.reports.acquire(), self.scrapes.acquire()) };
-        // Too late: nobody is kept any longer.
-        let _ = timeout(self.patience.shutdown, lanes).await;
+    /// Returns when the work that has begun is finished, and the workers have ended, or when that
+    /// had the time that it may have.
+    pub(super) fn end(self) {
+        let end = Instant::now() + self.patience.shutdown;
+        for lane in [self.reports, self.scrapes] {
+            lane.end(end.saturating_duration_since(Instant::now()));
+        }
     }
 
     async fn perform(&self, answer: Answer, slot: Option<&Slot>) -> Reply {
@@ -161,9 +161,9 @@ impl Service {
             Answer::Top(query) => {
                 let source = Arc::clone(&self.source);
                 let top = move || Ok(answers::top(&take(&source, query.extent())?, query));
-                on_lane(&self.reports, top).await
+                self.reports.run(top).await
             }
-            Answer::Growth(format) => on_lane(&self.reports, move || answers::growth(format)).await,
+            Answer::Growth(format) => self.reports.run(move || answers::growth(format)).await,
             Answer::History(query) => {
                 let source = Arc::clone(&self.source);
                 let work = move || history::answer(query, || take(&source, Extent::Growth));
@@ -171,14 +171,14 @@ impl Service {
                 if matches!(query, HistoryQuery::Figures { .. }) {
                     return work();
                 }
-                on_lane(&self.reports, work).await
+                self.reports.run(work).await
             }
             Answer::Interval(bytes) => Ok(history::set_interval(bytes)),
             Answer::Profile(query) => self.profile(query).await,
             Answer::Snapshots(query) => {
                 let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
                 let work = move || store.answer(query, || take(&source, Extent::Growth));
-                on_lane(&self.reports, work).await
+                self.reports.run(work).await
             }
             Answer::Diff(query) => {
                 let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
@@ -188,7 +188,7 @@ impl Service {
                     let later = store.snapshot(&query.to, now)?;
                     answers::diff(&earlier, &later, &query)
                 };
-                on_lane(&self.reports, diff).await
+                self.reports.run(diff).await
             }
             Answer::Flamegraph(query) => {
                 let (source, store) = (Arc::clone(&self.source), Arc::clone(&self.store));
@@ -198,7 +198,7 @@ impl Service {
                     let earlier = earlier.map(|name| store.snapshot(name, now));
                     answers::flamegraph(earlier.transpose()?.as_ref(), &now()?, &query)
                 };
-                on_lane(&self.reports, draw).await
+                self.reports.run(draw).await
             }
         }
     }
@@ -209,7 +209,7 @@ impl Service {
             render(&collector, form)
                 .map_err(|_| Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "encoding failed"))
         };
-        let text = on_lane(&self.scrapes, text).await?;
+        let text = self.scrapes.run(text).await?;
         Ok(Reply::ok(form.content_type(), text))
     }
 
@@ -221,8 +221,10 @@ impl Service {
             None => None,
             Some(_) => {
                 let source = Arc::clone(&self.source);
-                let before =
-                    on_lane(&self.reports, move || take(&source, Extent::Counters)).await?;
+                let before = self
+                    .reports
+                    .run(move || take(&source, Extent::Counters))
+                    .await?;
                 sleep(wait).await;
                 Some(before)
             }
@@ -234,51 +236,12 @@ impl Service {
             let now = take(&source, Extent::Counters)?;
             Ok(answers::profile(before.as_ref(), &now, query))
         };
-        on_lane(&self.reports, profile).await
+        self.reports.run(profile).await
     }
 }
 
 fn take(source: &Source, extent: Extent) -> Result<Snapshot, Reply> {
     source(extent).map_err(|error: Error| answers::failure(&error))
-}
-
-/// Does work on a thread of its own, after what is before it in the lane. Work that has begun is
-/// finished, and keeps the lane, also if nobody waits for it any more.
-async fn on_lane<T: Send + 'static>(
-    lane: &Arc<Semaphore>,
-    work: impl FnOnce() -> Result<T, Reply> + Send + 'static,
-) -> Result<T, Reply> {
-    let failed = || {
-        Reply::error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "heapwatch failed internally",
-        )
-    };
-    let permit = Arc::clone(lane)
-        .acquire_owned()
-        .await
-        .map_err(|_| failed())?;
-    let (tell, told) = oneshot::channel();
-    let job = move || {
-        let _permit = permit;
-        start_thread(c"heapwatch-work");
-        snapshot::muted(|| {
-            let result = work();
-            // What a report needs for a moment may be more than the application has.
-            if let Some(arena) = OwnArena::get() {
-                arena.give_back();
-            }
-            own_cpu::charge();
-            // Fails where nobody waits for it any more.
-            let _ = tell.send(result);
-        });
-    };
-    // Who does not get a thread loses the permit with the job, so that the next one may try.
-    std::thread::Builder::new().spawn(job).map_err(|error| {
-        let line = format!("no thread can be started to answer this: {error}");
-        Reply::error(StatusCode::SERVICE_UNAVAILABLE, line).retry_after(5)
-    })?;
-    told.await.map_err(|_| failed())?
 }
 
 /// Lets one profile through at a time.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream as Client;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use super::server::{Server, start};
@@ -19,8 +19,26 @@ pub(super) const SHORT: Patience = Patience {
     shutdown: Duration::from_millis(200),
 };
 
+/// When a test gives up: no machine that works takes so long.
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+
 pub(super) fn fixed() -> Source {
     Arc::new(|_| Ok(fixture::snapshot(&[100.0, 50.0])))
+}
+
+/// A snapshot that waits until a test lets it go.
+pub(super) fn blocking() -> (Source, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (entered, on_enter) = mpsc::channel();
+    let (release, on_release) = mpsc::channel::<()>();
+    let on_release = Mutex::new(on_release);
+    let source = move |_| {
+        let name = rustix::thread::name().unwrap();
+        assert_eq!(*name, *c"heapwatch-work", "not on a thread for connections");
+        let _ = entered.send(());
+        let _ = on_release.lock().unwrap().recv();
+        Ok(fixture::snapshot(&[1.0]))
+    };
+    (Arc::new(source), on_enter, release)
 }
 
 pub(super) fn server() -> Server {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::modules::Tables;
+type Tables = &'static [u8];
 
 /// The smallest page that any system here has.
 pub(super) const PAGE: usize = 4096;
@@ -45,6 +45,16 @@ pub(super) fn mapped(bias: usize, headers: &[Header]) -> Option<Range<usize>> {
     Some(loads().map(|s| s.start).min()?..loads().map(|s| s.end).max()?)
 }
 
+/// The readable loaded segment that a part of the module lies in, all of it.
+fn loaded_around(bias: usize, headers: &[Header], part: &Range<usize>) -> Option<Range<usize>> {
+    headers
+        .iter()
+        .filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_R != 0)
+        .map(|h| segment(bias, h))
+        .find(|loaded| loaded.start <= part.start && part.end <= loaded.end)
+        .filter(|_| part.start < part.end)
+}
+
 /// `.eh_frame_hdr` and `.eh_frame` as they are mapped.
 ///
 /// # Safety
@@ -55,7 +65,8 @@ pub(super) unsafe fn unwind_tables(bias: usize, headers: &[Header]) -> Option<(S
         bias,
         headers.iter().find(|h| h.p_type == libc::PT_GNU_EH_FRAME)?,
     );
-    // SAFETY: the segment is mapped and readable.
+    loaded_around(bias, headers, &hdr)?;
+    // SAFETY: it lies in a segment that is mapped and readable.
     let hdr_bytes: Tables = unsafe { raw_slice(hdr.start as *const u8, hdr.len()) };
     // Version 1, and the pointer to .eh_frame relative to itself in 4 signed bytes: what every
     // linker writes.
@@ -63,15 +74,10 @@ pub(super) unsafe fn unwind_tables(bias: usize, headers: &[Header]) -> Option<(S
         return None;
     };
     let distance = i32::from_ne_bytes([a, b, c, d]) as isize;
-    let start = (hdr.start + 4).wrapping_add_signed(distance);
+    let start = hdr.start.wrapping_add(4).wrapping_add_signed(distance);
     // The tables say themselves where they end; the segment only bounds the reading.
-    let end = headers
-        .iter()
-        .filter(|h| h.p_type == libc::PT_LOAD)
-        .map(|h| segment(bias, h))
-        .find(|s| s.contains(&start))?
-        .end;
-    // SAFETY: from `start` to the end of its segment everything is mapped.
+    let end = loaded_around(bias, headers, &(start..start.checked_add(1)?))?.end;
+    // SAFETY: from `start` to the end of its segment everything is mapped and readable.
     let bytes = unsafe { raw_slice(start as *const u8, end - start) };
     Some((
         Section {
@@ -91,29 +97,40 @@ pub(super) unsafe fn unwind_tables(bias: usize, headers: &[Header]) -> Option<(S
 ///
 /// The headers describe a module that is mapped at `bias`.
 pub(super) unsafe fn build_id<'a>(bias: usize, headers: &[Header]) -> &'a [u8] {
-    const NT_GNU_BUILD_ID: u32 = 3;
     for header in headers.iter().filter(|h| h.p_type == libc::PT_NOTE) {
         let notes = segment(bias, header);
-        // SAFETY: the segment is mapped and readable.
-        let mut rest: &[u8] = unsafe { raw_slice(notes.start as *const u8, notes.len()) };
-        let align = (header.p_align as usize).clamp(4, 8);
-        while let Some((head, body)) = rest.split_first_chunk::<12>() {
-            let word = |i: usize| {
-                u32::from_ne_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]) as usize
-            };
-            let (name_len, desc_len, kind) = (word(0), word(4), word(8) as u32);
-            let desc_at = (12 + name_len).next_multiple_of(align) - 12;
-            let Some(desc) = body.get(desc_at..desc_at.saturating_add(desc_len)) else {
-                break;
-            };
-            if kind == NT_GNU_BUILD_ID && body.starts_with(b"GNU\0") {
-                return desc;
-            }
-            let next = (12 + desc_at + desc_len).next_multiple_of(align) - 12;
-            rest = body.get(next..).unwrap_or_default();
+        if loaded_around(bias, headers, &notes).is_none() {
+            continue;
+        }
+        // SAFETY: they lie in a segment that is mapped and readable.
+        let notes = unsafe { raw_slice(notes.start as *const u8, notes.len()) };
+        let align = if header.p_align == 8 { 8 } else { 4 };
+        if let Some(id) = build_id_in(notes, align) {
+            return id;
         }
     }
     &[]
+}
+
+/// The GNU build id in a segment of notes; `None` if there is none before the first damaged one.
+fn build_id_in(notes: &[u8], align: usize) -> Option<&[u8]> {
+    const NT_GNU_BUILD_ID: usize = 3;
+    let mut rest = notes;
+    while let Some((head, _)) = rest.split_first_chunk::<12>() {
+        let [name_len, desc_len, kind] = [0, 4, 8].map(|at| {
+            let word = [head[at], head[at + 1], head[at + 2], head[at + 3]];
+            u32::from_ne_bytes(word) as usize
+        });
+        let desc_at = name_len.checked_add(12)?.checked_next_multiple_of(align)?;
+        let desc_end = desc_at.checked_add(desc_len)?;
+        let name = rest.get(12..name_len.checked_add(12)?)?;
+        let desc = rest.get(desc_at..desc_end)?;
+        if kind == NT_GNU_BUILD_ID && name == b"GNU\0" {
+            return Some(desc);
+        }
+        rest = rest.get(desc_end.checked_next_multiple_of(align)?..)?;
+    }
+    None
 }
 
 /// The program headers in a module's first page; `None` if they are elsewhere, or it is not one.
@@ -134,6 +151,69 @@ pub(super) fn program_headers(page: &[u8]) -> Option<&[Header]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn note(name_len: u32, desc_len: u32, kind: u32, rest: &[u8]) -> Vec<u8> {
+        let head = [name_len, desc_len, kind].map(u32::to_ne_bytes);
+        [head.as_flattened(), rest].concat()
+    }
+
+    /// A library that is only as good as its build tool must not end the process that loads it.
+    #[test]
+    fn damaged_notes_are_not_read_beyond_their_segment() {
+        let good = note(4, 3, 3, b"GNU\0abc");
+        assert_eq!(build_id_in(&good, 4), Some(&b"abc"[..]));
+        let other = note(5, 1, 1, b"Other\0\0\0x\0\0\0");
+        let second = [other, good.clone()].concat();
+        assert_eq!(build_id_in(&second, 4), Some(&b"abc"[..]));
+        for cut in 0..good.len() {
+            assert_eq!(build_id_in(&good[..cut], 4), None, "cut to {cut} bytes");
+        }
+        for (name_len, desc_len) in [(u32::MAX, 3), (4, u32::MAX), (u32::MAX - 11, u32::MAX)] {
+            for align in [4, 8] {
+                let bad = note(name_len, desc_len, 3, b"GNU\0abc");
+                assert_eq!(build_id_in(&bad, align), None, "{name_len} {desc_len}");
+            }
+        }
+    }
+
+    /// What a header says to be outside of all loaded segments may not be mapped at all.
+    #[test]
+    fn parts_outside_of_loaded_segments_are_refused() {
+        // SAFETY: all zeroes are a valid header.
+        let mut headers: [Header; 3] = unsafe { std::mem::zeroed() };
+        let bytes = note(4, 3, 3, b"GNU\0abc");
+        let start = bytes.as_ptr() as u64;
+        for (header, kind) in
+            headers
+                .iter_mut()
+                .zip([libc::PT_LOAD, libc::PT_NOTE, libc::PT_GNU_EH_FRAME])
+        {
+            header.p_type = kind;
+            header.p_flags = libc::PF_R;
+            (header.p_vaddr, header.p_memsz) = (start, bytes.len() as u64);
+        }
+        // SAFETY: the bytes are there; what the changed headers say beyond them is not to be read.
+        unsafe {
+            assert_eq!(build_id(0, &headers), b"abc");
+            assert!(unwind_tables(0, &headers).is_none(), "it is no table");
+            for (vaddr, memsz) in [
+                (start, 1 << 40),
+                (start - (1 << 40), 1 << 41),
+                (1 << 40, 64),
+                (u64::MAX - 8, 64),
+                (start, 0),
+            ] {
+                for header in &mut headers[1..] {
+                    (header.p_vaddr, header.p_memsz) = (vaddr, memsz);
+                }
+                assert!(build_id(0, &headers).is_empty(), "{vaddr:#x} {memsz:#x}");
+                assert!(
+                    unwind_tables(0, &headers).is_none(),
+                    "{vaddr:#x} {memsz:#x}"
+                );
+            }
+        }
+    }
 
     /// A damaged header must not end the process: this runs inside malloc.
     #[test]

@@ -5,26 +5,55 @@
 //! value and leaves the parent's where it is, untouched and unread.
 #![allow(unsafe_code)]
 
-use super::clock;
-use std::alloc::{Layout, alloc, dealloc};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use super::{clock, own, settings, thread};
 
 /// How many forks lie between the first process and this one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// When this process was forked, in nanoseconds since the first one's first allocation.
 static BEGAN_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes children of `fork` start anew. Called once per program.
+/// Whether [`watch`]'s caller is still setting things up.
+static STARTING: AtomicBool = AtomicBool::new(false);
+
+/// Ends what [`watch`] began.
+pub(crate) fn started() {
+    STARTING.store(false, Ordering::Release);
+}
+
+/// Makes children of `fork` start anew, and forks wait for the start that is beginning now: it takes
+/// the loader's lock, which would stay locked in a child. Called once per program.
 pub(crate) fn watch() {
+    extern "C" fn before() {
+        /// The start takes less than one of these. It may itself wait for this thread, so not for long.
+        const STEPS: usize = 100;
+        static STEP: libc::timespec = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 500_000,
+        };
+        for _ in 0..STEPS {
+            // Acquire: pairs with the release in `started`: the child sees what was set up.
+            if !STARTING.load(Ordering::Acquire) {
+                return;
+            }
+            // SAFETY: sleeps for the time that it is given.
+            unsafe { libc::nanosleep(&raw const STEP, std::ptr::null_mut()) };
+        }
+    }
     extern "C" fn in_child() {
         // Relaxed: the child has only this thread.
         GENERATION.fetch_add(1, Ordering::Relaxed);
         BEGAN_NS.store(clock::now_ns(), Ordering::Relaxed);
+        settings::undouble();
+        // What is left of the parent's interval is not the child's.
+        thread::redraw(settings::interval());
     }
-    // SAFETY: the handler only reads the clock and writes to atomics, which is safe in a child of fork. If registering
+    STARTING.store(true, Ordering::Relaxed);
+    // SAFETY: the first handler only waits; the other only reads the clock and writes to atomics and its thread's own numbers, which is safe in a child of fork. If registering
     // fails for want of memory, children share their parent's counts: still sound.
-    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    unsafe { libc::pthread_atfork(Some(before), None, Some(in_child)) };
 }
 
 /// The number of this process in its chain of forks.
@@ -81,13 +110,10 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
         if unsafe { old.as_ref() }.is_some_and(|slot| slot.generation == generation()) {
             return self.get();
         }
-        let layout = Layout::new::<Slot<T>>();
-        // SAFETY: a slot is not zero-sized, it holds a generation.
-        let new = unsafe { alloc(layout) }.cast::<Slot<T>>();
-        if new.is_null() {
-            return None;
-        }
-        // SAFETY: `new` is fresh, aligned and large enough.
+        let bytes = own::whole_pages(size_of::<Slot<T>>())?;
+        let pages = own::map(bytes)?;
+        let new = pages.cast::<Slot<T>>().as_ptr();
+        // SAFETY: the pages are fresh, aligned to more than any value wants, and enough of them.
         unsafe {
             (&raw mut (*new).generation).write(generation());
             (&raw mut (*new).value).write(make());
@@ -103,11 +129,46 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
                 // SAFETY: `new` was not published, so it is this thread's alone.
                 unsafe {
                     ptr::drop_in_place(new);
-                    dealloc(new.cast(), layout);
+                    own::unmap(pages, bytes);
                 }
                 self.get()
             }
         }
+    }
+}
+
+/// The right to do something alone. Tried for, never waited for: a thread that waited could wait for
+/// one that cannot run.
+pub(crate) struct Turn(AtomicU32);
+
+/// Ends the turn when it is dropped.
+pub(crate) struct Held<'a>(&'a Turn);
+
+impl Turn {
+    pub(crate) const fn new() -> Turn {
+        Turn(AtomicU32::new(0))
+    }
+
+    /// `None` while another thread has the turn.
+    pub(crate) fn start(&self) -> Option<Held<'_>> {
+        let me = generation() + 1;
+        let held = self.0.load(Ordering::Relaxed);
+        // A holder from before a fork does not exist in this process.
+        if held == me {
+            return None;
+        }
+        // Acquire: what the last holder wrote is seen.
+        self.0
+            .compare_exchange(held, me, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+            .then_some(Held(self))
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the acquire in `start`.
+        self.0.0.store(0, Ordering::Release);
     }
 }
 

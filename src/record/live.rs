@@ -1,28 +1,38 @@
 //! Address → live sample.
+//!
+//! Most blocks that are looked for here are in the region, and have a sample. Large blocks are looked
+//! for whenever they are freed, and mostly have none: a filter says so without a lock.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
 
 use crate::config::{MAX_LIVE_SAMPLES, MAX_SELF_BYTES};
 
+use super::budget;
 use super::fork::PerProcess;
 use super::loss::Loss;
+use super::own::Own;
+use super::region;
 use super::sampler::mix;
 use super::sites::SiteId;
+use super::sync::lock;
 
 /// Not a power of two, so that all shards full are just below the point where hash tables double.
 const SHARDS: usize = 80;
 /// Buckets of a shard that holds its part of [`MAX_LIVE_SAMPLES`], 7 of 8 in use.
 const BUCKETS: usize = 1 << 14;
+/// Samples for which a shard always keeps room.
+const SMALL_SHARD: usize = 512;
 /// Bytes of the table when it may hold [`MAX_LIVE_SAMPLES`], and when it may hold half of them.
 const FULL_BYTES: usize = table_bytes(BUCKETS);
 const HALF_BYTES: usize = table_bytes(BUCKETS / 2);
 
-/// hashbrown's: an entry and a control byte for each bucket, and a group of control bytes.
+/// hashbrown's: an entry and a control byte for each bucket, and a group of control bytes; in whole
+/// pages.
 const fn table_bytes(buckets: usize) -> usize {
-    SHARDS * (buckets * (size_of::<LiveSample>() + 1) + 16)
+    SHARDS * (buckets * (size_of::<LiveSample>() + 1) + 16).next_multiple_of(64 << 10)
 }
 
 /// A sampled block that has not been freed.
@@ -37,24 +47,27 @@ pub(crate) struct LiveSample {
     pub(crate) site: SiteId,
 }
 
+type Table = HashTable<LiveSample, Own>;
+
 struct Live {
-    shards: [Mutex<HashTable<LiveSample>>; SHARDS],
+    shards: [Mutex<Table>; SHARDS],
     count: AtomicUsize,
-    bytes: AtomicUsize,
 }
 
 static LIVE: PerProcess<Live> = PerProcess::new();
 
+/// How many large samples there are at the addresses of each hash. A forked child keeps its parent's,
+/// which makes for a few look-ups in vain.
+static LARGE: [AtomicU32; 4096] = [const { AtomicU32::new(0) }; 4096];
+
 fn live() -> Option<&'static Live> {
     LIVE.get_or_init(|| Live {
-        shards: [const { Mutex::new(HashTable::new()) }; SHARDS],
+        shards: [const { Mutex::new(HashTable::new_in(Own::Live)) }; SHARDS],
         count: AtomicUsize::new(0),
-        bytes: AtomicUsize::new(0),
     })
 }
 
-/// Makes the empty table. On the first thread, because making it takes more stack than a small
-/// thread has.
+/// Makes the empty table.
 pub(crate) fn prepare() {
     let _ = live();
 }
@@ -70,57 +83,108 @@ pub(crate) fn insert(sample: LiveSample) -> Result<usize, Loss> {
         return Err(Loss::LiveTableFull);
     }
     let hash = hash_of(sample.address);
-    let mut shard = live.shard(hash).ok_or(Loss::NoMemory)?;
+    let mut shard = lock(live.shard(hash).ok_or(Loss::NoMemory)?);
     if shard.len() >= BUCKETS / 8 * 7 / parts {
         return Err(Loss::LiveTableFull);
     }
-    let before = shard.allocation_size();
     shard
         .try_reserve(1, |old| hash_of(old.address))
         .map_err(|_| Loss::NoMemory)?;
     shard.insert_unique(hash, sample, |old| hash_of(old.address));
-    live.bytes
-        .fetch_add(shard.allocation_size() - before, Ordering::Relaxed);
+    drop(shard);
+    if is_large(sample.address) {
+        // Relaxed: who frees the block got it from this thread, and so sees this.
+        large_at(hash).fetch_add(1, Ordering::Relaxed);
+    }
     Ok((live.count.fetch_add(1, Ordering::Relaxed) + 1) * parts)
+}
+
+/// Whether a large block may have a sample. The caller owns the block.
+pub(crate) fn may_have(address: usize) -> bool {
+    large_at(hash_of(address)).load(Ordering::Relaxed) != 0
 }
 
 /// Takes the sample at an address out, if there is one.
 pub(crate) fn take(address: usize) -> Option<LiveSample> {
     let live = LIVE.get()?;
     let hash = hash_of(address);
-    let mut shard = live.shard(hash)?;
+    let mut shard = lock(live.shard(hash)?);
     let entry = shard
         .find_entry(hash, |sample| sample.address == address)
         .ok()?;
     let (sample, _) = entry.remove();
+    shrink_if_empty(&mut shard);
+    drop(shard);
+    if is_large(address) {
+        large_at(hash).fetch_sub(1, Ordering::Relaxed);
+    }
     live.count.fetch_sub(1, Ordering::Relaxed);
     Some(sample)
 }
 
-/// Copies all live samples, shard by shard; memory is taken before a shard is locked.
-pub(crate) fn read() -> Vec<LiveSample> {
+/// Copies all live samples, shard by shard; memory is taken before a shard is locked. `None` without
+/// memory for the copy.
+pub(crate) fn read() -> Option<Vec<LiveSample>> {
+    let mut copy = Vec::new();
     let Some(live) = LIVE.get() else {
-        return Vec::new();
+        return Some(copy);
     };
-    let mut copy = Vec::with_capacity(live.count.load(Ordering::Relaxed));
+    copy.try_reserve(live.count.load(Ordering::Relaxed)).ok()?;
     for shard in &live.shards {
-        // A statement of its own: its guard would otherwise live until memory is had.
-        let len = lock(shard).len();
-        copy.reserve(len + 64);
-        copy.extend(lock(shard).iter());
+        loop {
+            // A statement of its own: its guard would otherwise live until memory is had.
+            let len = lock(shard).len();
+            copy.try_reserve(len + 64).ok()?;
+            let shard = lock(shard);
+            if shard.len() <= copy.capacity() - copy.len() {
+                copy.extend(shard.iter());
+                break;
+            }
+        }
     }
-    copy
+    Some(copy)
 }
 
-/// Bytes that the table takes.
-pub(crate) fn bytes() -> usize {
+/// How full the table is, in parts of [`MAX_LIVE_SAMPLES`].
+pub(crate) fn fullness() -> usize {
     LIVE.get()
-        .map_or(0, |live| live.bytes.load(Ordering::Relaxed))
+        .map_or(0, |live| live.count.load(Ordering::Relaxed) * live.parts())
+}
+
+/// Enlarges shards that will soon be full.
+pub(crate) fn maintain() {
+    let Some(live) = LIVE.get() else { return };
+    for shard in &live.shards {
+        let mut shard = lock(shard);
+        let (len, room) = (shard.len(), shard.capacity());
+        if room > 0 && len > room / 8 * 7 && room < BUCKETS / 8 * 7 / live.parts() {
+            // Without memory the next insertion finds that out.
+            let _ = shard.try_reserve(room - len + 1, |old| hash_of(old.address));
+        }
+    }
+}
+
+/// Makes a table of the size that is needed of one that is nearly empty, so that its memory goes back
+/// to the system, in an idle process too: a step for many frees. Not by hashbrown's own way to shrink,
+/// which aborts without memory.
+fn shrink_if_empty(shard: &mut Table) {
+    let room = shard.capacity();
+    if room <= SMALL_SHARD || shard.len() >= room / 8 {
+        return;
+    }
+    let mut smaller = HashTable::new_in(Own::Live);
+    let rehash = |sample: &LiveSample| hash_of(sample.address);
+    if smaller.try_reserve(shard.len() * 2, rehash).is_ok() {
+        for sample in shard.iter() {
+            smaller.insert_unique(rehash(sample), *sample, rehash);
+        }
+        *shard = smaller;
+    }
 }
 
 /// Bytes that other tables must leave for this one.
 pub(crate) fn reserved_bytes() -> usize {
-    if bytes() > HALF_BYTES {
+    if Own::Live.bytes() > HALF_BYTES {
         FULL_BYTES
     } else {
         HALF_BYTES
@@ -131,8 +195,8 @@ impl Live {
     /// 1 if the table may grow to hold [`MAX_LIVE_SAMPLES`], 2 if, beside the other tables, there
     /// is memory for half of them only.
     fn parts(&self) -> usize {
-        let own = self.bytes.load(Ordering::Relaxed);
-        let others = super::table_bytes().saturating_sub(own);
+        let own = Own::Live.bytes();
+        let others = budget::table_bytes().saturating_sub(own);
         if own > HALF_BYTES || others + FULL_BYTES <= MAX_SELF_BYTES {
             1
         } else {
@@ -140,17 +204,18 @@ impl Live {
         }
     }
 
-    fn shard(&self, hash: u64) -> Option<MutexGuard<'_, HashTable<LiveSample>>> {
+    fn shard(&self, hash: u64) -> Option<&Mutex<Table>> {
         // From the upper half of the hash; the table uses both ends of it.
-        self.shards
-            .get((hash >> 24) as u32 as usize % SHARDS)
-            .map(lock)
+        self.shards.get((hash >> 24) as u32 as usize % SHARDS)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics under these locks, so they are never poisoned.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn is_large(address: usize) -> bool {
+    !region::may_contain(std::ptr::without_provenance_mut(address))
+}
+
+fn large_at(hash: u64) -> &'static AtomicU32 {
+    &LARGE[hash as usize % LARGE.len()]
 }
 
 fn hash_of(address: usize) -> u64 {

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fork::PerProcess;
 use super::scopes;
-use super::thread::Muted;
 
 /// Why an allocation was not sampled, or a sample not kept whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +58,6 @@ pub(crate) fn prepare() {
 }
 
 pub(crate) fn count(loss: Loss) {
-    // In a forked child the counters are made on first use: muted, or that allocation would be counted here again.
-    let _muted = Muted::new();
     if loss.loses_bytes() {
         scopes::lost(loss);
     }

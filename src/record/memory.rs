@@ -1,110 +1,206 @@
 //! Reads the calling thread's stack without ever crashing.
+//!
+//! The thread's own stack is read directly, from where the walk starts to its upper end. On another
+//! stack, a coroutine's say, the first page is. Elsewhere, and after a wrong guess of the unwinder, the
+//! kernel copies, which answers with an error where a load would crash: whole pages at a time, so that
+//! a walk costs a few system calls.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::thread;
+use super::{fork, thread};
 
-/// Stack that a walk may need below where it starts.
-const ROOM_TO_WALK: usize = 24 << 10;
-/// Stack that making a rule cache may need: it is built on the stack before it is moved.
-const ROOM_FOR_CACHES: usize = 160 << 10;
+const WORD: usize = size_of::<usize>();
+/// What is copied at once, or a part of it: no page of any system here is smaller.
+const PAGE: usize = 4096;
+/// Pages that are copied by one call.
+const PAGES: usize = 2;
 /// What is taken for the main thread's stack where its size is not limited.
 const UNLIMITED: usize = 64 << 20;
 
-/// What a walk from one stack pointer may read.
-pub(crate) struct ThreadStack {
-    /// Read directly from here...
-    from: usize,
-    /// ...to here; the same if the stack pointer is outside the thread's own stack.
-    to: usize,
-    room: usize,
+/// Copies of parts of stacks that are not the thread's own. All zeroes are no copies.
+#[repr(C)]
+pub(crate) struct PageCopies {
+    windows: [Window; 2],
+    /// The one that is overwritten next.
+    oldest: usize,
 }
 
-impl ThreadStack {
-    /// `None` if too little stack is left for a walk.
-    pub(crate) fn from(sp: usize) -> Option<ThreadStack> {
-        let (low, high) = thread::stack().unwrap_or_else(|| {
-            let bounds = find_bounds(sp);
-            thread::set_stack(bounds.0, bounds.1);
-            bounds
-        });
-        if !(low..high).contains(&sp) {
-            // A coroutine's stack: how much is left of it is not known. Where a guard page ends it,
-            // that page cannot be read; nothing tells the end of a stack without one.
-            return room_is_readable(sp).then_some(ThreadStack {
-                from: 0,
-                to: 0,
-                room: ROOM_TO_WALK,
-            });
-        }
-        let room = sp - low;
-        (room >= ROOM_TO_WALK).then_some(ThreadStack {
-            from: sp,
-            to: high,
-            room,
-        })
-    }
+#[repr(C)]
+struct Window {
+    start: usize,
+    /// Bytes that could be copied.
+    len: usize,
+    words: [usize; PAGES * PAGE / WORD],
+}
 
-    /// Whether there is enough stack left to make rule caches.
-    pub(crate) fn room_for_caches(&self) -> bool {
-        self.room >= ROOM_FOR_CACHES
+/// A word of a stack that was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Word {
+    pub(crate) address: usize,
+    pub(crate) value: usize,
+}
+
+/// What a walk from one stack pointer may read.
+pub(crate) struct StackMemory<'a> {
+    /// Read directly from here...
+    from: usize,
+    /// ...to here: the end of the thread's own stack, or of the first page of another one.
+    to: usize,
+    copies: &'a mut PageCopies,
+}
+
+impl<'a> StackMemory<'a> {
+    /// For a walk from a stack pointer of this thread's, on whatever stack that is.
+    pub(crate) fn new(sp: usize, copies: &'a mut PageCopies) -> StackMemory<'a> {
+        let to = match find_own_stack(sp) {
+            Some((_, high)) => high & !(WORD - 1),
+            // Whatever stack this is, the page that its pointer is in is mapped.
+            None => (sp | (PAGE - 1)).wrapping_add(1),
+        };
+        // What is there is of another walk, and may have changed.
+        copies.forget();
+        StackMemory {
+            from: sp,
+            to,
+            copies,
+        }
     }
 
     /// The word at an address, if it can be read.
-    pub(crate) fn read(&self, address: usize) -> Option<u64> {
-        if !address.is_multiple_of(align_of::<usize>()) {
-            return None;
+    #[inline(always)]
+    pub(crate) fn read(&mut self, address: usize) -> Option<usize> {
+        if self.from <= address && address < self.to && address.is_multiple_of(WORD) {
+            // SAFETY: looked at just now.
+            return Some(unsafe { self.read_direct(address) });
         }
-        if self.from <= address && address < self.to {
-            // SAFETY: from the stack pointer to its upper end a stack is mapped, and the address
-            // is aligned, so the word does not reach over the end. Volatile, because other code
-            // may hold references to what is read.
-            return Some(
-                unsafe { ptr::with_exposed_provenance::<usize>(address).read_volatile() } as u64,
-            );
+        self.copies.read(address)
+    }
+
+    /// The word at an address.
+    ///
+    /// # Safety
+    ///
+    /// The address is aligned and in [`direct`](Self::direct).
+    #[inline(always)]
+    pub(crate) unsafe fn read_direct(&self, address: usize) -> usize {
+        // SAFETY: from the stack pointer to its upper end a stack is mapped, and the address is aligned,
+        // so the word does not reach over the end. Volatile, because other code may hold references to
+        // what is read.
+        unsafe { ptr::with_exposed_provenance::<usize>(address).read_volatile() }
+    }
+
+    /// The addresses that are read directly.
+    pub(crate) fn direct(&self) -> Range<usize> {
+        self.from..self.to
+    }
+
+    /// Place of the first word that has another value now, if any.
+    pub(crate) fn first_changed(&mut self, words: &[Word]) -> Option<usize> {
+        words
+            .iter()
+            .position(|word| self.read(word.address) != Some(word.value))
+    }
+
+    /// As [`first_changed`](Self::first_changed).
+    ///
+    /// # Safety
+    ///
+    /// The words' addresses are aligned and in [`direct`](Self::direct).
+    #[inline(always)]
+    pub(crate) unsafe fn first_changed_direct(&self, words: &[Word]) -> Option<usize> {
+        // SAFETY: the caller's promise.
+        let difference = |word: &Word| unsafe { self.read_direct(word.address) ^ word.value };
+        let (fours, rest) = words.as_chunks::<4>();
+        for (number, four) in fours.iter().enumerate() {
+            if four.iter().fold(0, |all, word| all | difference(word)) != 0 {
+                let within = four.iter().position(|word| difference(word) != 0);
+                return Some(4 * number + within.unwrap_or_default());
+            }
         }
-        read_through_kernel(address)
+        let within = rest.iter().position(|word| difference(word) != 0)?;
+        Some(words.len() - rest.len() + within)
     }
 }
 
-/// Whether every page of the room below a stack pointer can be read: looked at with one call.
-fn room_is_readable(sp: usize) -> bool {
-    /// No page is smaller.
-    const PAGE: usize = 4096;
-    const WORDS: usize = ROOM_TO_WALK / PAGE + 1;
-    let mut words = [0_usize; WORDS];
-    let to = libc::iovec {
-        iov_base: words.as_mut_ptr().cast(),
-        iov_len: size_of_val(&words),
-    };
-    let from: [_; WORDS] = std::array::from_fn(|page| libc::iovec {
-        iov_base: (sp.saturating_sub(page * PAGE) & !(align_of::<usize>() - 1)) as *mut _,
-        iov_len: size_of::<usize>(),
-    });
-    // SAFETY: writes at most the words; the kernel checks the other side.
-    let read = unsafe {
-        let pages = WORDS as libc::c_ulong;
-        libc::process_vm_readv(libc::getpid(), &raw const to, 1, from.as_ptr(), pages, 0)
-    };
-    read == size_of_val(&words) as isize
+impl PageCopies {
+    fn forget(&mut self) {
+        for window in &mut self.windows {
+            window.len = 0;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read(&mut self, address: usize) -> Option<usize> {
+        if !address.is_multiple_of(WORD) {
+            return None;
+        }
+        if let Some(word) = self.windows.iter().find_map(|window| window.word(address)) {
+            return Some(word);
+        }
+        let window = self.windows.get_mut(self.oldest % 2)?;
+        self.oldest = (self.oldest + 1) % 2;
+        window.copy(address & !(PAGE - 1));
+        window.word(address)
+    }
 }
 
-fn read_through_kernel(address: usize) -> Option<u64> {
-    let mut word: usize = 0;
-    let to = libc::iovec {
-        iov_base: (&raw mut word).cast(),
-        iov_len: size_of::<usize>(),
-    };
-    let from = libc::iovec {
-        iov_base: address as *mut libc::c_void,
-        iov_len: size_of::<usize>(),
-    };
-    // SAFETY: writes at most one word into `word`; the kernel checks the other side.
-    let read =
-        unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) };
-    (read == size_of::<usize>() as isize).then_some(word as u64)
+impl Window {
+    fn word(&self, address: usize) -> Option<usize> {
+        let offset = address.wrapping_sub(self.start);
+        (offset < self.len)
+            .then(|| self.words.get(offset / WORD).copied())
+            .flatten()
+    }
+
+    /// Copies as many whole pages from here on as are readable.
+    fn copy(&mut self, start: usize) {
+        let to = libc::iovec {
+            iov_base: self.words.as_mut_ptr().cast(),
+            iov_len: size_of_val(&self.words),
+        };
+        // Apart: only whole ones of these are copied.
+        let from: [_; PAGES] = std::array::from_fn(|page| libc::iovec {
+            iov_base: start.wrapping_add(page * PAGE) as *mut libc::c_void,
+            iov_len: PAGE,
+        });
+        #[cfg(test)]
+        CALLS.with(|calls| calls.set(calls.get() + 1));
+        // SAFETY: writes at most the words; the kernel checks the other side.
+        let copied = unsafe {
+            let pages = PAGES as libc::c_ulong;
+            libc::process_vm_readv(libc::getpid(), &raw const to, 1, from.as_ptr(), pages, 0)
+        };
+        self.start = start;
+        self.len = usize::try_from(copied).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// System calls that copied.
+    pub(crate) static CALLS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Bounds of the calling thread's own stack if they are known and a stack pointer is in them.
+pub(crate) fn own_stack(sp: usize) -> Option<(usize, usize)> {
+    thread::stack().filter(|&(low, high)| low <= sp && sp < high)
+}
+
+/// As [`own_stack`], and finds the bounds out if they are not known.
+pub(crate) fn find_own_stack(sp: usize) -> Option<(usize, usize)> {
+    own_stack(sp).or_else(|| {
+        if thread::stack().is_none() {
+            let (low, high) = find_bounds(sp);
+            // Never 0, which would be unknown: what cannot be had is not asked for again.
+            thread::set_stack(low, high.max(1));
+        }
+        own_stack(sp)
+    })
 }
 
 /// Low and high end of the calling thread's own stack; empty if they cannot be had.
@@ -114,36 +210,40 @@ fn find_bounds(sp: usize) -> (usize, usize) {
     if is_main {
         let main = main_bounds();
         // In a child that another thread than the main one forked, this is that thread's stack.
-        if (main.0..main.1).contains(&sp) {
+        if fork::generation() == 0 || (main.0..main.1).contains(&sp) {
             return main;
         }
     }
     thread_bounds()
 }
 
-/// The main thread's stack lies below the kernel's 16 random bytes, and mappings keep away from it
-/// by its limit. Not by pthread_getattr_np, which reads a file for the main thread.
-fn main_bounds() -> (usize, usize) {
+/// The largest size of the main thread's stack when the process started, or 0.
+static MAIN_SIZE: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes how large the main thread's stack may become. The kernel keeps mappings away from it by the
+/// limit at start: what is allowed later may be taken already.
+pub(crate) fn prepare() {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: getauxval reads a table of the process; getrlimit fills the struct it is given.
-    let (top, failed) = unsafe {
-        (
-            libc::getauxval(libc::AT_RANDOM) as usize,
-            libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit),
-        )
-    };
+    // SAFETY: getrlimit fills the struct that it is given.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) };
     let size = match limit.rlim_cur {
+        _ if failed != 0 => 0,
         libc::RLIM_INFINITY => UNLIMITED,
         size => size as usize,
     };
-    if failed != 0 {
-        (0, 0)
-    } else {
-        (top.saturating_sub(size), top)
-    }
+    // Relaxed: a number that stands for itself.
+    MAIN_SIZE.store(size, Ordering::Relaxed);
+}
+
+/// The main thread's stack lies below the kernel's 16 random bytes. Not by pthread_getattr_np, which
+/// reads a file for the main thread.
+fn main_bounds() -> (usize, usize) {
+    // SAFETY: reads a table of the process.
+    let top = unsafe { libc::getauxval(libc::AT_RANDOM) } as usize & !(WORD - 1);
+    (top.saturating_sub(MAIN_SIZE.load(Ordering::Relaxed)), top)
 }
 
 fn thread_bounds() -> (usize, usize) {

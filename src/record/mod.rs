@@ -1,10 +1,13 @@
-//! What runs inside malloc.
+//! What runs inside malloc: for a sampled allocation a block, a walk and two short table operations,
+//! and two of these for its free.
 //!
-//! The contract of everything here: it allocates only muted and only where a failed allocation is
-//! survived; it does not format, panic or do I/O; it waits for no lock but the short ones of its
-//! own tables; and under those it calls nothing but the inner allocator.
+//! The contract of everything here: memory comes from mappings of its own ([`own`]), never from the
+//! global or the inner allocator; it does not format, panic or do I/O; it waits for no lock but the
+//! short ones of its own tables, under which nothing foreign is called; and it runs with enough stack
+//! ([`room`]). What takes longer is done by [`maintain`].
 
-pub(crate) mod caches;
+mod budget;
+mod cells;
 pub(crate) mod clock;
 pub(crate) mod deaths;
 mod elf;
@@ -14,32 +17,35 @@ pub(crate) mod live;
 pub(crate) mod loss;
 mod memory;
 pub(crate) mod modules;
+mod own;
+mod pool;
 pub(crate) mod region;
-#[cfg(target_arch = "x86_64")]
-mod rules;
+mod room;
 pub(crate) mod sampler;
 pub(crate) mod scopes;
 pub(crate) mod settings;
+mod site_id;
 pub(crate) mod sites;
 pub(crate) mod stack;
 pub(crate) mod sum;
-pub(crate) mod supply;
+mod sync;
 pub(crate) mod thread;
 pub(crate) mod unwind;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::alloc::Layout;
+use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use fork::Turn;
 use live::LiveSample;
 use loss::Loss;
 use sum::Sum;
 use thread::Muted;
-use unwind::Mark;
+use unwind::Registers;
 
-const NEW: u8 = 0;
-const STARTING: u8 = 1;
-const STARTED: u8 = 2;
-
-static STATE: AtomicU8 = AtomicU8::new(NEW);
+/// 0 before the start, [`STARTED`] after it, meanwhile the number of the process that is starting.
+static STATE: AtomicU32 = AtomicU32::new(0);
+const STARTED: u32 = u32::MAX;
 
 /// Sets everything up on the first slow path of the process. Other threads do not wait for it:
 /// they go unsampled meanwhile, because the starting thread may wait for a lock that they hold.
@@ -47,44 +53,60 @@ fn started() -> bool {
     // Acquire: pairs with the release below; who sees "started" sees what was set up.
     match STATE.load(Ordering::Acquire) {
         STARTED => true,
-        // Relaxed: nothing is read before the release below.
-        NEW => {
-            let mine = STATE
-                .compare_exchange(NEW, STARTING, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
-            if mine {
-                start();
-                STATE.store(STARTED, Ordering::Release);
-            }
-            mine
-        }
-        _ => false,
+        state => start_as(state),
     }
 }
 
 #[cold]
+fn start_as(state: u32) -> bool {
+    // A process that was forked during the start begins anew: the thread that was starting is not
+    // in it.
+    let me = std::process::id();
+    // Relaxed: nothing is read before the release below.
+    let mine = state != me
+        && STATE
+            .compare_exchange(state, me, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok();
+    if mine {
+        start();
+        STATE.store(STARTED, Ordering::Release);
+    }
+    mine
+}
+
 fn start() {
     let _muted = Muted::new();
     clock::start();
-    settings::read_environment();
-    region::reserve();
-    // After jemalloc has registered its own handlers, so that in a child it works before we do.
-    region::warm_up();
+    // Before there are locks, which a child would find locked.
     fork::watch();
+    settings::read_environment();
+    memory::prepare();
+    region::prepare();
     inherit::forget();
     loss::prepare();
     live::prepare();
     sites::prepare();
     modules::load();
+    unwind::prepare();
     stack::learn_plumbing();
+    fork::started();
 }
 
 /// Settles this thread's countdown after it ran out. Returns the interval at which the allocation
 /// is to be sampled, if it is.
-pub(crate) fn due() -> Option<u32> {
-    settle_deferred();
-    let interval = if started() { interval_here() } else { 0 };
-    thread::expire(interval)
+pub(crate) fn draw(here: &Registers) -> Option<u32> {
+    if thread::calibrating() {
+        stack::see(here);
+        return None;
+    }
+    let drawn = room::briefly(|| {
+        let interval = if started() { interval_here() } else { 0 };
+        thread::expire(interval)
+    });
+    drawn.unwrap_or_else(|| {
+        loss::count(Loss::NoMemory);
+        None
+    })
 }
 
 /// The interval that this thread draws with: in a scope every allocation is sampled.
@@ -96,86 +118,143 @@ pub(crate) fn interval_here() -> u32 {
     }
 }
 
-/// Whether this thread's slow paths only tell the stacks that they see; see
-/// [`stack::learn_plumbing`].
-pub(crate) fn calibrating(mark: Mark) -> bool {
-    let calibrating = thread::calibrating();
-    if calibrating {
-        stack::see(mark);
-    }
-    calibrating
+/// A sampled small block in the region, recorded; null if there can be none.
+pub(crate) fn allocate(here: &Registers, layout: Layout, zeroed: bool, interval: u32) -> *mut u8 {
+    let block = room::with(|| {
+        let block = region::allocate(layout, zeroed);
+        if !block.is_null() {
+            record(here, block.addr(), layout.size(), interval);
+        }
+        block
+    });
+    block.unwrap_or(ptr::null_mut())
 }
 
 /// Records a sampled block that exists and that nobody else knows yet.
-pub(crate) fn allocated(address: usize, size: usize, interval: u32, mark: Mark) {
-    let _muted = Muted::new();
-    let stack = stack::capture(mark);
-    if stack.frames().is_empty() {
-        loss::count(Loss::NoStack);
+pub(crate) fn allocated(here: &Registers, address: usize, size: usize, interval: u32) {
+    if room::with(|| record(here, address, size, interval)).is_none() {
+        loss::count(Loss::NoMemory);
     }
-    let Some(site) = sites::find_or_insert(&stack) else {
+}
+
+fn record(here: &Registers, address: usize, size: usize, interval: u32) {
+    let now_ns = clock::now_ns();
+    let sum = Sum::of(size, interval);
+    let Some(site) = stack::with_captured(here, |stack| {
+        if stack.frames().is_empty() {
+            loss::count(Loss::NoStack);
+        }
+        sites::count(stack, &sum)
+    }) else {
         loss::count(Loss::NoMemory);
         return;
     };
     let sample = LiveSample {
         address,
         size,
-        birth_ns: clock::now_ns(),
+        birth_ns: now_ns,
         interval,
         site,
     };
-    // The live sample first: if there is no room for it, nothing was counted that would never be
-    // counted off again.
     match live::insert(sample) {
         Ok(count) => {
-            sites::allocated(site, &Sum::of(size, interval));
             scopes::allocated(&sample);
             settings::slow_down_when_full(count);
         }
-        Err(reason) => loss::count(reason),
+        Err(reason) => {
+            // What is not in the table would never be counted off again.
+            sites::uncount(site, &sum);
+            loss::count(reason);
+        }
     }
+    maintain_if_late(now_ns);
 }
 
 /// Takes a sampled block's record out before the block is given back or resized: after that
-/// another thread may own the address. `None` if the block was never recorded.
+/// another thread may own the address. `None` if the block has none.
 pub(crate) fn take(address: usize) -> Option<LiveSample> {
-    let _muted = Muted::new();
-    live::take(address)
+    room::with(|| live::take(address)).flatten()
 }
 
-/// Settles and gives back the blocks that muted threads freed.
-pub(crate) fn settle_deferred() {
-    region::settle_deferred(|address| {
-        if let Some(sample) = take(address) {
-            freed(&sample);
+/// Takes the record of a block out and counts it as freed.
+pub(crate) fn settle(address: usize) {
+    room::with(|| {
+        if let Some(sample) = live::take(address) {
+            count_freed(&sample);
         }
     });
 }
 
 /// Counts a taken sample as freed.
 pub(crate) fn freed(sample: &LiveSample) {
-    let _muted = Muted::new();
+    room::with(|| count_freed(sample));
+}
+
+fn count_freed(sample: &LiveSample) {
     scopes::freed(sample);
     sites::freed(sample, clock::now_ns());
 }
 
 /// Puts a taken sample back as it was: its block could not be resized.
 pub(crate) fn put_back(sample: LiveSample) {
-    let _muted = Muted::new();
-    if live::insert(sample).is_err() {
-        // No room any more: counted as freed rather than live for ever.
-        freed(&sample);
-        loss::count(Loss::LiveTableFull);
+    room::with(|| {
+        if live::insert(sample).is_err() {
+            // No room any more: counted as freed rather than live for good.
+            count_freed(&sample);
+            loss::count(Loss::LiveTableFull);
+        }
+    });
+}
+
+/// Bytes that everything here takes: of all its mappings, and what the region needs for itself.
+pub(crate) fn self_bytes() -> usize {
+    own::mapped_bytes() + region::bytes()
+}
+
+/// When maintenance was done last, in nanoseconds of [`clock`].
+static MAINTAINED_NS: AtomicU64 = AtomicU64::new(0);
+/// Sites of unloaded code, with nothing live, that stay in reports.
+const MAX_DEAD_SITES: usize = 256;
+/// One thread at a time.
+static MAINTAINING: Turn = Turn::new();
+
+/// Does what need not happen inside malloc: learns of code that was loaded or unloaded, enlarges
+/// tables that will soon be full, gives memory back. Called at each tick and for each snapshot; takes
+/// the loader's lock, so never inside malloc.
+pub(crate) fn maintain() {
+    modules::refresh();
+    reclaim_unloaded();
+    maintain_tables(clock::now_ns());
+}
+
+/// The part of it that may be done inside malloc, where no thread does it: at most once in two ticks.
+fn maintain_if_late(now_ns: u64) {
+    let last = MAINTAINED_NS.load(Ordering::Relaxed);
+    if now_ns.saturating_sub(last) > 2 * settings::tick_ns() {
+        maintain_tables(now_ns);
     }
 }
 
-/// Bytes that everything here takes.
-pub(crate) fn self_bytes() -> usize {
-    table_bytes() + modules::bytes()
+fn maintain_tables(now_ns: u64) {
+    let Some(_turn) = MAINTAINING.start() else {
+        return;
+    };
+    MAINTAINED_NS.store(now_ns, Ordering::Relaxed);
+    unwind::maintain();
+    live::maintain();
+    settings::speed_up_when_empty(live::fullness());
+    region::maintain();
 }
 
-/// Bytes that share one bound. The lists of loaded objects have one of their own, so that a program that loads
-/// many still has its sites told apart.
-fn table_bytes() -> usize {
-    sites::bytes() + live::bytes() + scopes::bytes() + caches::bytes()
+fn reclaim_unloaded() {
+    let Some(list) = modules::current() else {
+        return;
+    };
+    let gone = |address: usize| {
+        let mut gone = list.modules.iter().filter(|module| module.gone);
+        gone.any(|module| module.range.contains(&address)) && list.find(address).is_none()
+    };
+    if list.modules.iter().any(|module| module.gone) {
+        sites::reclaim(MAX_DEAD_SITES, gone);
+    }
 }

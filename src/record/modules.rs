@@ -2,35 +2,35 @@
 //! capture ever asks the loader for its lock.
 //!
 //! The list is immutable and replaced whole; captures read the current one without a lock.
-//! Replaced lists are kept for ever, because a capture may still be reading one: their bytes are
+//! Replaced lists are kept for good, because a capture may still be reading one: their bytes are
 //! bounded, and one that holds again is taken again. The tables of objects that are there at
 //! start-up are read in place, as those are never unloaded; the tables of later ones are copied,
 //! once however often they are loaded, so that unloading them under a capture's feet is harmless.
+//!
+//! A table is copied when its object is discovered, inside malloc. To read it in place until the next
+//! maintenance would not do: the list is everybody's, so another thread might look up an address of
+//! that object, a wrong guess even, while the discoverer returns from it and it is unloaded, and
+//! would read what is no longer mapped. The copying is bounded, and happens once per object.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
-use framehop::{ExplicitModuleSectionInfo, MustNotAllocateDuringUnwind, Unwinder, UnwinderNative};
+use allocator_api2::boxed::Box;
 
 use super::elf::{
     Header, PAGE, Section, build_id, mapped, program_headers, raw_slice, unwind_tables,
 };
-use super::{fork, supply};
+use super::fork::{self, Held, Turn};
+use super::own::{Own, OwnVec};
+use super::unwind;
 
-pub(crate) type Tables = &'static [u8];
-pub(crate) type ModuleUnwinder = UnwinderNative<Tables, MustNotAllocateDuringUnwind>;
-
-/// Bytes of lists that may be made: a list takes less than a KiB for each loaded object.
+/// Bytes of lists that may be made: a list takes less than 200 bytes for each loaded object.
 const MAX_LISTS: usize = 16 << 20;
 /// Bytes of unwind tables, paths and build ids that may be copied.
 const MAX_COPIED: usize = 16 << 20;
-
-/// What the unwinder takes for a module: what it knows of it, and four times a place in its list,
-/// which is left behind in half the size, a quarter and so on.
-const UNWINDER_BYTES: usize = 512 + 4 * size_of::<framehop::Module<Tables>>();
 
 /// A loaded object.
 #[derive(Clone)]
@@ -40,8 +40,8 @@ pub(crate) struct Module {
     pub(crate) build_id: &'static [u8],
     pub(crate) range: Range<usize>,
     pub(crate) bias: usize,
-    eh_frame_hdr: Section,
-    eh_frame: Section,
+    pub(super) eh_frame_hdr: Section,
+    pub(super) eh_frame: Section,
     /// The tables are read where they are mapped.
     in_place: bool,
     /// Unloaded since; kept for the names in old stacks.
@@ -50,8 +50,8 @@ pub(crate) struct Module {
 
 /// One immutable list.
 pub(crate) struct ModuleList {
-    pub(crate) unwinder: ModuleUnwinder,
-    pub(crate) modules: Vec<Module>,
+    /// In the order of their addresses; no two overlap.
+    pub(crate) modules: OwnVec<Module>,
     /// The list that was made before this one.
     older: Option<&'static ModuleList>,
 }
@@ -68,8 +68,6 @@ static COPY_REFUSED: AtomicBool = AtomicBool::new(false);
 static LOADER_COUNTS: AtomicU64 = AtomicU64::new(0);
 /// glibc's lock-free `_dl_find_object`, where there is one.
 static FIND_OBJECT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-/// Generation plus one of the process that is replacing the list, or 0.
-static REPLACING: AtomicU32 = AtomicU32::new(0);
 
 /// The current list; `None` before [`load`].
 pub(crate) fn current() -> Option<&'static ModuleList> {
@@ -83,9 +81,9 @@ fn list_in(place: &AtomicPtr<ModuleList>) -> Option<&'static ModuleList> {
     unsafe { list.as_ref() }
 }
 
-/// Bytes that the lists and the copied tables take.
-pub(crate) fn bytes() -> usize {
-    LISTS.load(Ordering::Relaxed) + COPIED.load(Ordering::Relaxed)
+/// All lists that were made, the last one first.
+fn lists() -> impl Iterator<Item = &'static ModuleList> {
+    std::iter::successors(list_in(&NEWEST), |list| list.older)
 }
 
 /// Whether the list stays as it is from now on, because its bytes are used up.
@@ -104,31 +102,38 @@ pub(crate) fn load() {
     // SAFETY: dlsym with a C string; the symbol's type is declared where it is called.
     let find = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr()) };
     FIND_OBJECT.store(find, Ordering::Relaxed);
-    let (modules, counts) = loaded(None);
-    LOADER_COUNTS.store(counts, Ordering::Relaxed);
-    publish(modules);
+    if let Some((modules, counts)) = loaded(None)
+        && publish(modules)
+    {
+        LOADER_COUNTS.store(counts, Ordering::Relaxed);
+    }
 }
 
 /// Compares with the loader's list and takes over what changed. Never inside malloc: it takes the
 /// loader's lock. For the same reason never in a forked child: if another thread of the parent's
-/// held that lock, it stays locked in the child for ever. There only [`discover`] adds to the list.
+/// held that lock, it stays locked in the child for good. There only [`discover`] adds to the list.
 pub(crate) fn refresh() {
+    unwind::maintain();
     if fork::generation() > 0 {
         return;
     }
-    let Some(_replacing) = Replacing::start() else {
+    let Some(_replacing) = start_replacing() else {
         return;
     };
     let Some(list) = current() else { return };
     if loader_counts() == LOADER_COUNTS.load(Ordering::Relaxed) {
         return;
     }
-    let (mut modules, counts) = loaded(Some(&list.modules));
+    let Some((mut modules, counts)) = loaded(Some(&list.modules)) else {
+        return;
+    };
+    let present = modules.len();
+    if modules.try_reserve(list.modules.len()).is_err() {
+        return;
+    }
     for old in &list.modules {
-        if !modules
-            .iter()
-            .any(|module| overlap(&module.range, &old.range))
-        {
+        let mut there = modules.iter().take(present);
+        if !there.any(|module| overlap(&module.range, &old.range)) {
             modules.push(Module {
                 gone: true,
                 ..old.clone()
@@ -145,7 +150,7 @@ pub(crate) fn refresh() {
 ///
 /// Returns whether the current list has it.
 pub(crate) fn discover(address: usize) -> bool {
-    let Some(_replacing) = Replacing::start() else {
+    let Some(_replacing) = start_replacing() else {
         return false;
     };
     // Not before: what another thread has published meanwhile must not be lost.
@@ -156,7 +161,7 @@ pub(crate) fn discover(address: usize) -> bool {
     let Some(found) = find_object(address, &list.modules) else {
         return false;
     };
-    let mut modules = Vec::new();
+    let mut modules = OwnVec::new_in(Own::Modules);
     if modules.try_reserve_exact(list.modules.len() + 1).is_err() {
         return false;
     }
@@ -174,93 +179,55 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// The right to replace the list. Tried for, never waited for.
-struct Replacing;
-
-impl Replacing {
-    fn start() -> Option<Replacing> {
-        let me = fork::generation() + 1;
-        let held = REPLACING.load(Ordering::Relaxed);
-        // A holder from before a fork does not exist in this process.
-        if held == me || is_frozen() {
-            return None;
-        }
-        // Acquire: what the previous holder wrote is seen.
-        REPLACING
-            .compare_exchange(held, me, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-            .then_some(Replacing)
-    }
-}
-
-impl Drop for Replacing {
-    fn drop(&mut self) {
-        // Release: pairs with the acquire in `start`.
-        REPLACING.store(0, Ordering::Release);
-    }
+/// The right to replace the list, while it is replaced at all.
+fn start_replacing() -> Option<Held<'static>> {
+    static REPLACING: Turn = Turn::new();
+    (!is_frozen()).then(|| REPLACING.start()).flatten()
 }
 
 /// Makes the list of these modules the current one. Whether there was memory for it.
-fn replace(modules: Vec<Module>) -> bool {
-    let mut made = std::iter::successors(list_in(&NEWEST), |list| list.older);
-    let Some(list) = made.find(|list| list.has_just(&modules)) else {
+fn replace(mut modules: OwnVec<Module>) -> bool {
+    sort(&mut modules);
+    let Some(list) = lists().find(|list| list.has_just(&modules)) else {
         return publish(modules);
     };
-    // Release: pairs with the acquire in `list_in`.
-    CURRENT.store(ptr::from_ref(list).cast_mut(), Ordering::Release);
+    make_current(list);
     true
 }
 
 /// Makes a new list the current one. Whether there was memory for it.
-fn publish(modules: Vec<Module>) -> bool {
-    let present = modules.iter().filter(|module| !module.gone).count();
-    // The unwinder's own list doubles as it grows, and its first room is for four.
-    let bytes = (present + 4) * UNWINDER_BYTES + size_of::<ModuleList>();
-    let all_bytes = bytes + modules.capacity() * size_of::<Module>();
-    let make = || {
-        let mut unwinder = ModuleUnwinder::new();
-        for module in modules.iter().filter(|module| !module.gone) {
-            unwinder.add_module(module.for_unwinder());
-        }
-        Box::into_raw(Box::new(ModuleList {
-            unwinder,
-            modules,
-            older: list_in(&NEWEST),
-        }))
+fn publish(mut modules: OwnVec<Module>) -> bool {
+    sort(&mut modules);
+    modules.shrink_to_fit();
+    let bytes = size_of::<ModuleList>() + modules.capacity() * size_of::<Module>();
+    let list = ModuleList {
+        modules,
+        older: list_in(&NEWEST),
     };
-    // SAFETY: lists are never freed, nor changed.
-    let Some(list) = (unsafe { supply::with(bytes, make) }) else {
+    // Lists are never freed, nor changed.
+    let Ok(list) = Box::try_new_in(list, Own::Modules) else {
         return false;
     };
-    LISTS.fetch_add(all_bytes, Ordering::Relaxed);
+    let list = Box::leak(list);
+    LISTS.fetch_add(bytes, Ordering::Relaxed);
     // Release: pairs with the acquire in `list_in`.
     NEWEST.store(list, Ordering::Release);
-    CURRENT.store(list, Ordering::Release);
+    make_current(list);
     true
 }
 
-impl Module {
-    fn for_unwinder(&self) -> framehop::Module<Tables> {
-        let svma = |section: &Section| {
-            let start = section.address.wrapping_sub(self.bias) as u64;
-            start..start + section.bytes.len() as u64
-        };
-        let has_tables = !self.eh_frame.bytes.is_empty();
-        let info = ExplicitModuleSectionInfo {
-            base_svma: 0,
-            eh_frame_svma: has_tables.then(|| svma(&self.eh_frame)),
-            eh_frame: has_tables.then_some(self.eh_frame.bytes),
-            eh_frame_hdr_svma: has_tables.then(|| svma(&self.eh_frame_hdr)),
-            eh_frame_hdr: has_tables.then_some(self.eh_frame_hdr.bytes),
-            ..Default::default()
-        };
-        let range = self.range.start as u64..self.range.end as u64;
-        framehop::Module::new(String::new(), range, self.bias as u64, info)
-    }
+fn make_current(list: &'static ModuleList) {
+    // Release: pairs with the acquire in `list_in`.
+    CURRENT.store(ptr::from_ref(list).cast_mut(), Ordering::Release);
+    unwind::modules_changed();
+}
+
+fn sort(modules: &mut OwnVec<Module>) {
+    modules.sort_unstable_by_key(|module| module.range.start);
 }
 
 impl Module {
-    /// Bytes of it that stay for ever, whatever is unloaded.
+    /// Bytes of it that stay for good, whatever is unloaded.
     fn copies(&self) -> [&'static [u8]; 4] {
         let tables = if self.in_place {
             [&[][..]; 2]
@@ -282,11 +249,12 @@ impl Module {
 }
 
 /// The loader's list, and its counts of loads and unloads. What is kept of known modules is not
-/// copied again.
-fn loaded(known: Option<&[Module]>) -> (Vec<Module>, u64) {
+/// copied again. `None` if there is no memory.
+fn loaded(known: Option<&[Module]>) -> Option<(OwnVec<Module>, u64)> {
     struct Collect<'a> {
         known: Option<&'a [Module]>,
-        modules: Vec<Module>,
+        modules: OwnVec<Module>,
+        refused: bool,
         counts: u64,
     }
     unsafe extern "C" fn each(
@@ -298,11 +266,12 @@ fn loaded(known: Option<&[Module]>) -> (Vec<Module>, u64) {
         let (info, collect) = unsafe { (&*info, &mut *collect.cast::<Collect<'_>>()) };
         collect.counts = counts(info);
         if collect.modules.try_reserve(1).is_err() {
-            return 0;
+            collect.refused = true;
+            return 1;
         }
         // SAFETY: the loader describes a module that is mapped while this function runs.
         unsafe {
-            let headers = raw_slice(info.dlpi_phdr, info.dlpi_phnum as usize);
+            let headers = raw_slice(info.dlpi_phdr, usize::from(info.dlpi_phnum));
             let bias = info.dlpi_addr as usize;
             let Some(range) = mapped(bias, headers) else {
                 return 0;
@@ -314,12 +283,13 @@ fn loaded(known: Option<&[Module]>) -> (Vec<Module>, u64) {
     }
     let mut collect = Collect {
         known,
-        modules: Vec::new(),
+        modules: OwnVec::new_in(Own::Modules),
+        refused: false,
         counts: 0,
     };
     // SAFETY: `each` gets a pointer to `collect`, which outlives the call.
     unsafe { libc::dl_iterate_phdr(Some(each), (&raw mut collect).cast()) };
-    (collect.modules, collect.counts)
+    (!collect.refused).then_some((collect.modules, collect.counts))
 }
 
 fn counts(info: &libc::dl_phdr_info) -> u64 {
@@ -365,11 +335,9 @@ unsafe fn read_module(
         let mut present = known.iter().filter(|old| !old.gone);
         present.any(|old| ptr::eq(old.eh_frame.bytes, frames.bytes))
     });
-    let known = known.unwrap_or_default();
     if !in_place {
         // The longer ones first, so that nothing is kept in vain.
-        let kept =
-            keep(frames.bytes, known).and_then(|frames| Some((keep(hdr.bytes, known)?, frames)));
+        let kept = keep(frames.bytes).and_then(|frames| Some((keep(hdr.bytes)?, frames)));
         if let Some(kept) = kept {
             (hdr.bytes, frames.bytes) = kept;
         } else {
@@ -379,8 +347,8 @@ unsafe fn read_module(
     }
     Module {
         // An empty one would stand for the executable.
-        path: keep(path, known).unwrap_or(b"?"),
-        build_id: keep(id, known).unwrap_or_default(),
+        path: keep(path).unwrap_or(b"?"),
+        build_id: keep(id).unwrap_or_default(),
         range,
         bias,
         eh_frame_hdr: hdr,
@@ -390,15 +358,16 @@ unsafe fn read_module(
     }
 }
 
-/// A copy that lives for ever, made unless a known module has it; `None` past the bound on such
-/// copies.
-fn keep(bytes: &[u8], known: &[Module]) -> Option<&'static [u8]> {
-    let mut copies = known.iter().flat_map(Module::copies);
+/// A copy that stays for good, made unless some list has it: plugins that take each other's place are
+/// copied once each. `None` past the bound on such copies.
+fn keep(bytes: &[u8]) -> Option<&'static [u8]> {
+    let modules = lists().flat_map(|list| list.modules.iter());
+    let mut copies = modules.flat_map(Module::copies);
     if let Some(copy) = copies.find(|copy| *copy == bytes) {
         return Some(copy);
     }
     let copied = COPIED.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
-    let mut copy = Vec::new();
+    let mut copy = OwnVec::new_in(Own::Modules);
     if copied > MAX_COPIED || copy.try_reserve_exact(bytes.len()).is_err() {
         COPIED.fetch_sub(bytes.len(), Ordering::Relaxed);
         return None;
@@ -443,7 +412,7 @@ fn find_object(address: usize, known: &[Module]) -> Option<Module> {
             return None;
         }
         let (start, end) = (found.map_start as usize, found.map_end as usize);
-        let first_page = raw_slice(start as *const u8, PAGE.min(end - start));
+        let first_page = raw_slice(start as *const u8, PAGE.min(end.saturating_sub(start)));
         let headers = program_headers(first_page)?;
         let map = &*found.link_map;
         let range = mapped(map.l_addr, headers)?;
@@ -458,17 +427,18 @@ fn find_object(address: usize, known: &[Module]) -> Option<Module> {
 }
 
 impl ModuleList {
-    /// The addresses of the module around an address.
-    pub(crate) fn find(&self, address: usize) -> Option<Range<usize>> {
-        self.modules
-            .iter()
-            .find(|module| !module.gone && module.range.contains(&address))
-            .map(|module| module.range.clone())
+    /// The module around an address.
+    pub(crate) fn find(&self, address: usize) -> Option<&Module> {
+        let after = self
+            .modules
+            .partition_point(|module| module.range.start <= address);
+        let module = self.modules.get(after.checked_sub(1)?)?;
+        (!module.gone && module.range.contains(&address)).then_some(module)
     }
 
-    /// Whether these are its modules, in any order. No two of either overlap.
+    /// Whether these are its modules, which are in order.
     fn has_just(&self, modules: &[Module]) -> bool {
-        let has = |module: &Module| self.modules.iter().any(|own| own.is(module));
-        self.modules.len() == modules.len() && modules.iter().all(has)
+        let mut pairs = self.modules.iter().zip(modules);
+        self.modules.len() == modules.len() && pairs.all(|(own, module)| own.is(module))
     }
 }

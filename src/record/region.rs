@@ -1,149 +1,136 @@
-//! The reserved address range in which all sampled blocks live. Beside them there is only the
-//! allocator's own bookkeeping for it, and large blocks that were sampled until they were resized:
-//! these have no record, and are freed as any other.
+//! The address range in which all small sampled blocks lie, and nothing else: whether a block was
+//! sampled is then a comparison of its address with a constant.
 //!
-//! It is filled by jemalloc arenas of our own, which get their memory through the extent hooks
-//! below: a bump pointer over the range. Whether a block was sampled is then a comparison of its
-//! address with a constant, for any inner allocator.
+//! The region has one array of cells for each class of sizes, a power of two, and as many cells in
+//! each as there can be live samples: 2^20. So whatever the mixture of sizes is, there is room, and
+//! the whole takes 2^20 · (64 + 128 + … + 32,768) bytes, just below 64 GiB, of address space. None
+//! of it is reserved: an array is mapped piece by piece as it grows, so that a limit on address
+//! space, a core dump or `mlockall` only ever meets what is in use.
+//!
+//! Pages whose cells are all free go back to the system by one rule: no class keeps more than
+//! [`KEPT`] of free memory for reuse unless live cells share its pages, and none keeps any past the
+//! next maintenance.
 #![allow(unsafe_code)]
 
 use std::alloc::Layout;
-use std::ffi::{c_uint, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use tikv_jemalloc_sys as jemalloc;
-
-use super::clock;
+use super::cells::{Cells, Taken, WORD};
+use super::fork::PerProcess;
 use super::loss::Loss;
 use super::sampler::mix;
-use super::thread;
+use super::sync::lock;
+use super::{clock, own};
+use crate::config::MAX_LIVE_SAMPLES;
 
-/// Address space that is asked for; halved until it is granted.
-const WANTED: usize = 4 << 40;
-/// Below this a region is not worth having: jemalloc takes 2 MiB for each arena's bookkeeping.
-const LEAST: usize = 64 << 20;
-/// From this size on it is taken to have room for whatever is resized in it.
-const ROOMY: usize = WANTED / 4;
-/// Under a limit on address space (`ulimit -v`), the region takes at most this share of it: the
-/// rest is the program's.
-const SHARE_OF_LIMIT: usize = 8;
-/// jemalloc wants its chunks on huge page boundaries, as its own mappings are.
-const ALIGN: usize = 2 << 20;
+/// From this size, or alignment, on a block is large. jemalloc's thread caches end here, and with
+/// that frees which are so cheap that looking the block's address up would show.
+pub(crate) const LARGE: usize = 32 << 10;
 
-/// jemalloc's blocks above this have pages of their own.
-const MAX_SLAB: usize = 14 << 10;
+const LOG_SMALLEST: u32 = 6;
+const CLASSES: usize = (LARGE.ilog2() - LOG_SMALLEST + 1) as usize;
+const CELLS: usize = MAX_LIVE_SAMPLES;
+const WORDS: usize = CELLS / WORD;
+/// The binary logarithm of the bytes of the smallest class's array.
+const LOG_FIRST_ARRAY: u32 = CELLS.ilog2() + LOG_SMALLEST;
+/// Bytes of all arrays.
+const SIZE: usize = ((1 << CLASSES) - 1) << LOG_FIRST_ARRAY;
 
-const MAX_ARENAS: usize = 16;
-const NO_ARENA: u32 = 0;
-const ARENA_IN_THE_MAKING: u32 = u32::MAX;
+/// Bytes that are mapped at a time: a multiple of any page size.
+const PIECE: usize = 256 << 10;
+/// Bytes of free cells that a class may keep for reuse.
+const KEPT: usize = 512 << 10;
 
-/// What was granted: written once. Blocks of the region lie in it.
-static BASE: AtomicUsize = AtomicUsize::new(NOWHERE);
-static LEN: AtomicUsize = AtomicUsize::new(0);
-
-/// An address that no block is near.
-const NOWHERE: usize = 1 << (usize::BITS - 1);
-
-/// Where the region is looked for by [`may_contain`].
-///
-/// On x86-64 it is always asked for at the same place, far from where the kernel puts anything by
-/// itself, so that telling a block takes no load at all. Blocks start at a random place in it.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn window() -> usize {
+/// Where the region is looked for by [`may_contain`]: far from where the kernel puts anything by
+/// itself, and the same in every process, so that telling a block takes no load. Sanitizers have
+/// their own memory at the usual place.
+const WINDOW: usize = if cfg!(heapwatch_sanitizer = "address") {
+    32 << 40
+} else if cfg!(heapwatch_sanitizer = "thread") {
+    512 << 30
+} else if cfg!(target_arch = "x86_64") {
     8 << 40
+} else {
+    // Below what the smallest address spaces of other architectures have.
+    128 << 30
+};
+/// Bytes of the window. Where address spaces are known to be large the region begins at a random
+/// place in it, so that its addresses cannot be foreseen.
+const WINDOW_SIZE: usize = if cfg!(target_arch = "x86_64") && WINDOW > 1 << 40 {
+    4 << 40
+} else {
+    64 << 30
+};
+const _: () = assert!(SIZE < WINDOW_SIZE && WINDOW.is_multiple_of(WINDOW_SIZE));
+
+/// Huge pages are not wanted here, but a base on their boundary keeps all other sizes aligned.
+const BASE_ALIGN: usize = 2 << 20;
+
+/// Where the region begins: written once.
+static BASE: AtomicUsize = AtomicUsize::new(0);
+static ARRAYS: [Array; CLASSES] = [const { Array::new() }; CLASSES];
+
+/// The cells of one class.
+struct Array {
+    /// Made with the first cell, and never freed.
+    state: AtomicPtr<Cells<WORDS>>,
+    /// Cells that are mapped.
+    len: AtomicUsize,
 }
 
-/// Where the region is looked for by [`may_contain`]: elsewhere address spaces differ too much in
-/// size for a fixed place.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn window() -> usize {
-    // Relaxed: see `may_contain`.
-    BASE.load(Ordering::Relaxed)
-}
+/// Held while an array grows. A forked child has its own: the parent's may be held by a thread that
+/// the child does not have.
+static GROWING: PerProcess<[Mutex<()>; CLASSES]> = PerProcess::new();
 
-/// Bytes of the range that have been handed to jemalloc.
-static USED: AtomicUsize = AtomicUsize::new(0);
-
-/// jemalloc arena index plus one, or one of the two constants above. The last one is for blocks
-/// that are returned to the system as soon as they are freed.
-static ARENAS: [AtomicU32; MAX_ARENAS + 1] = [const { AtomicU32::new(NO_ARENA) }; MAX_ARENAS + 1];
-static ARENAS_IN_USE: AtomicUsize = AtomicUsize::new(1);
-static OVERSIZE: AtomicUsize = AtomicUsize::new(usize::MAX);
-
-/// Whether an address may be that of a sampled block: whether it lies within what was asked for
-/// as the region. Where less was granted, others' blocks may lie there too, so the slow path asks
-/// [`contains`].
+/// Whether an address may be that of a small sampled block: whether it lies in the window. Another
+/// copy of this crate may have its own region there, so the slow path asks [`contains`].
 #[inline(always)]
 pub(crate) fn may_contain(ptr: *mut u8) -> bool {
-    // A thread that holds a block of the region got it, through whatever it synchronised with,
-    // from a thread that had seen the region set up, and so sees it set up itself. For other
-    // blocks a wrong yes is put right by `contains`.
-    (ptr as usize).wrapping_sub(window()) < WANTED
+    (ptr as usize).wrapping_sub(WINDOW) < WINDOW_SIZE
 }
 
-/// Whether an address is that of a sampled block.
+/// Whether an address is that of a small sampled block.
 pub(crate) fn contains(ptr: *mut u8) -> bool {
-    // Acquire: pairs with the release in `reserve`; a thread that sees the length sees the base.
-    let len = LEN.load(Ordering::Acquire);
-    (ptr as usize).wrapping_sub(BASE.load(Ordering::Relaxed)) < len
+    find(ptr).is_some()
 }
 
-/// Reserves the range. Called once, before the first sample; on failure nothing is ever sampled.
-pub(crate) fn reserve() {
-    let mut size = WANTED;
-    if let Some(limit) = address_space_limit() {
-        size = size.min((limit / SHARE_OF_LIMIT) & !(ALIGN - 1));
-    }
-    while size >= LEAST {
-        if let Some(start) = map(size) {
-            let base = start.next_multiple_of(ALIGN);
-            let len = size - (base - start);
-            // Up to half of it is left out in front, so that addresses cannot be foreseen.
-            let skipped = mix(clock::now_ns() ^ random_bits()) as usize % (len / 2);
-            USED.store(skipped & !(ALIGN - 1), Ordering::Relaxed);
-            BASE.store(base, Ordering::Relaxed);
-            ARENAS_IN_USE.store(processors().clamp(1, MAX_ARENAS), Ordering::Relaxed);
-            OVERSIZE.store(oversize_threshold(), Ordering::Relaxed);
-            // Release: whoever sees the length sees the base.
-            LEN.store(len, Ordering::Release);
-            return;
-        }
-        size /= 2;
-    }
+/// The class of a block of the region, and its cell.
+fn find(ptr: *mut u8) -> Option<(usize, usize)> {
+    // Relaxed: who has a block of the region got it from a thread that saw the base and the length
+    // that it lies in, by whatever they synchronised with.
+    let base = BASE.load(Ordering::Relaxed);
+    let offset = (ptr as usize)
+        .checked_sub(base)
+        .filter(|offset| *offset < SIZE && base != 0)?;
+    let class = ((offset >> LOG_FIRST_ARRAY) + 1).ilog2();
+    let cell = (offset - array_offset(class)) >> (LOG_SMALLEST + class);
+    let class = class as usize;
+    let array = ARRAYS.get(class)?;
+    let taken = cell < array.len.load(Ordering::Relaxed) && array.state()?.is_taken(cell);
+    taken.then_some((class, cell))
 }
 
-/// Reserves address space in the window.
-fn map(size: usize) -> Option<usize> {
-    let (hint, at_hint) = if cfg!(target_arch = "x86_64") {
-        (window(), libc::MAP_FIXED_NOREPLACE)
-    } else {
-        (0, 0)
-    };
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | at_hint;
-    // SAFETY: a fresh anonymous mapping where nothing is mapped touches nothing that exists.
-    let start = unsafe {
-        libc::mmap(
-            ptr::without_provenance_mut(hint),
-            size,
-            libc::PROT_NONE,
-            flags,
-            -1,
-            0,
-        )
-    };
-    if start == libc::MAP_FAILED {
-        return None;
-    }
-    if hint != 0 && start as usize != hint {
-        // A kernel that does not know the flag took the address for a wish.
-        // SAFETY: the mapping was made just now and is not used.
-        unsafe { libc::munmap(start, size) };
-        return None;
-    }
-    Some(start as usize)
+/// Where a class's array begins in the region.
+fn array_offset(class: u32) -> usize {
+    ((1 << class) - 1) << LOG_FIRST_ARRAY
+}
+
+/// Whether blocks of this layout stay with the inner allocator when they are sampled.
+#[inline(always)]
+pub(crate) fn is_large(size: usize, align: usize) -> bool {
+    // Both at once, because the limit is a power of two.
+    size | align >= LARGE
+}
+
+/// Chooses the place of the region, before the first sample; later calls change nothing.
+pub(crate) fn prepare() {
+    let room = (WINDOW_SIZE - SIZE) / BASE_ALIGN;
+    let random = mix(clock::raw_ns() ^ random_bits()) as usize;
+    let skipped = random.checked_rem(room).unwrap_or(0) * BASE_ALIGN;
+    // Relaxed: see `find`.
+    let _ = BASE.compare_exchange(0, WINDOW + skipped, Ordering::Relaxed, Ordering::Relaxed);
 }
 
 /// 16 bytes of the kernel's randomness, which each process is started with, folded.
@@ -159,383 +146,258 @@ fn random_bits() -> u64 {
     }
 }
 
-/// Whether there is a region.
-pub(crate) fn is_reserved() -> bool {
-    // Relaxed: `allocate` finds out for sure.
-    LEN.load(Ordering::Relaxed) != 0
+/// Allocates a small block in the region; null if that cannot be.
+pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
+    let class = class_of(layout.size(), layout.align());
+    // A class may be unable to grow; the next one has larger cells.
+    let found = (class..CLASSES)
+        .take(2)
+        .find_map(|class| Some((class, take(class)?)));
+    let Some((class, Taken { cell, fresh })) = found else {
+        return ptr::null_mut();
+    };
+    let block: *mut u8 = ptr::with_exposed_provenance_mut(address(class, cell));
+    if zeroed && !fresh {
+        // SAFETY: the cell is mapped, large enough, and this thread's alone.
+        unsafe { block.write_bytes(0, layout.size()) };
+    }
+    block
 }
 
-/// Whether the region has more room than any program has memory, so that blocks which need not be
-/// in it take nothing away from those which must.
-pub(crate) fn is_roomy() -> bool {
-    // Relaxed: written once, and either answer is sound.
-    LEN.load(Ordering::Relaxed) >= ROOMY
-}
-
-/// Makes the first arena, which also makes sure that jemalloc has started.
-pub(crate) fn warm_up() {
-    let _ = arena_in(0);
+fn take(class: usize) -> Option<Taken> {
+    let array = ARRAYS.get(class)?;
+    let state = array.state_or_new()?;
+    loop {
+        // Acquire: pairs with the release in `grow`, which comes after the mapping.
+        let len = array.len.load(Ordering::Acquire);
+        if let Some(taken) = state.take(len) {
+            return Some(taken);
+        }
+        array.grow(class, len)?;
+    }
 }
 
 /// Why [`allocate`] returns null.
 pub(crate) fn why_not() -> Loss {
-    if is_reserved() {
+    let mapped = |array: &Array| array.len.load(Ordering::Relaxed) > 0;
+    if ARRAYS.iter().any(mapped) {
         Loss::RegionFull
     } else {
         Loss::RegionRefused
     }
 }
 
-/// Allocates a block in the region; null if that cannot be.
-pub(crate) fn allocate(layout: Layout, zeroed: bool) -> *mut u8 {
-    let Some(arena) = arena_for(layout.size()) else {
-        return ptr::null_mut();
-    };
-    let zero = if zeroed { jemalloc::MALLOCX_ZERO } else { 0 };
-    let size = roomy_size(layout.size());
-    // SAFETY: the size is not zero, and the flags name an arena that exists.
-    unsafe { jemalloc::mallocx(size, flags(arena, layout.align()) | zero) }.cast()
+/// Whether a block of the region would be in the same class with another size.
+pub(crate) fn fits(ptr: *mut u8, layout: Layout, new_size: usize) -> bool {
+    let class = |size: usize| class_of(size, layout.align());
+    contains(ptr) && class(new_size) == class(layout.size())
+}
+
+fn class_of(size: usize, align: usize) -> usize {
+    let room = size.max(align).max(1 << LOG_SMALLEST).next_power_of_two();
+    (room.ilog2() - LOG_SMALLEST) as usize
 }
 
 /// Gives a block back.
 ///
 /// # Safety
 ///
-/// `ptr` came from [`allocate`] or [`reallocate`] and is not used again.
+/// `ptr` came from [`allocate`] and is not used again.
 pub(crate) unsafe fn free(ptr: *mut u8) {
-    // Past the thread cache: what lies there would be handed out again as an ordinary block.
-    // SAFETY: the caller's promise.
-    unsafe { jemalloc::dallocx(ptr.cast(), jemalloc::MALLOCX_TCACHE_NONE) }
-}
-
-/// Blocks whose free waits; each one's first word is the address of the next.
-static DEFERRED: AtomicPtr<usize> = AtomicPtr::new(ptr::null_mut());
-
-/// Keeps a block until [`settle_deferred`].
-///
-/// # Safety
-///
-/// As [`free`].
-pub(crate) unsafe fn defer(ptr: *mut u8) {
-    let block = ptr.cast::<usize>();
-    let mut next = DEFERRED.load(Ordering::Relaxed);
-    loop {
-        // SAFETY: the block is the caller's, and jemalloc's smallest have a word.
-        unsafe { block.write_unaligned(next as usize) };
-        // Release: who takes the block sees the next one's address in it.
-        match DEFERRED.compare_exchange_weak(next, block, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => return,
-            Err(now) => next = now,
-        }
-    }
-}
-
-/// Gives the deferred blocks back, each after `settle` was called with its address.
-pub(crate) fn settle_deferred(settle: impl Fn(usize)) {
-    // Relaxed: a block that is missed now is there the next time.
-    if DEFERRED.load(Ordering::Relaxed).is_null() {
+    let Some((class, cell)) = find(ptr) else {
         return;
-    }
-    // Acquire: pairs with the release in `defer`. All at once, so that no block can be taken out
-    // and come back between a look at it and an exchange.
-    let mut block = DEFERRED.swap(ptr::null_mut(), Ordering::Acquire);
-    while !block.is_null() {
-        // SAFETY: as `defer` left it; taken out by this thread alone.
-        let next = unsafe { block.read_unaligned() } as *mut usize;
-        settle(block as usize);
-        // SAFETY: the promise made to `defer`.
-        unsafe { free(block.cast()) };
-        block = next;
-    }
-}
-
-/// Resizes a block within the region; null if that cannot be, and then the block is as it was.
-///
-/// # Safety
-///
-/// `ptr` came from [`allocate`] or [`reallocate`]; it is not used again unless null is returned.
-pub(crate) unsafe fn reallocate(ptr: *mut u8, align: usize, new_size: usize) -> *mut u8 {
-    let Some(arena) = arena_for(new_size) else {
-        return ptr::null_mut();
     };
-    let size = roomy_size(new_size);
-    // SAFETY: the caller's promise; the size is not zero.
-    unsafe { jemalloc::rallocx(ptr.cast(), size, flags(arena, align)) }.cast()
-}
-
-/// Small sampled blocks are few. In jemalloc's size classes each would mostly be alone in its slab of
-/// up to seven pages, made for it and given up after it, which costs more time than all else about a
-/// sample, and memory; in these few sizes they share slabs, of one page up to 4 KiB.
-fn roomy_size(size: usize) -> usize {
-    match size {
-        0..=128 => 128,
-        129..=512 => 512,
-        513..=MAX_SLAB => size.next_power_of_two(),
-        size => size,
-    }
-}
-
-fn flags(arena: u32, align: usize) -> i32 {
-    jemalloc::MALLOCX_ARENA(arena as usize)
-        | jemalloc::MALLOCX_TCACHE_NONE
-        | jemalloc::MALLOCX_LG_ALIGN(align.trailing_zeros() as usize)
-}
-
-/// The arena that this thread prefers for a block, made if need be.
-fn arena_for(size: usize) -> Option<u32> {
-    // Relaxed: both are written once, before anything is sampled.
-    let slot = if size >= OVERSIZE.load(Ordering::Relaxed) {
-        MAX_ARENAS
-    } else {
-        thread::number() % ARENAS_IN_USE.load(Ordering::Relaxed)
+    let Some(state) = ARRAYS[class].state() else {
+        return;
     };
-    arena_in(slot).or_else(|| arena_in(0))
+    state.put(cell);
+    if state.is_sweep_due(kept(class)) {
+        sweep(class);
+    }
 }
 
-/// The arena in a slot. `None` while another thread makes it, and when there can be none.
-fn arena_in(slot: usize) -> Option<u32> {
-    if !is_reserved() {
-        return None;
-    }
-    let slot_cell = &ARENAS[slot];
-    // Acquire: pairs with the release below, so that the arena is seen as it was set up.
-    match slot_cell.load(Ordering::Acquire) {
-        NO_ARENA => {}
-        ARENA_IN_THE_MAKING => return None,
-        index => return Some(index - 1),
-    }
-    // Acquire on failure for the same reason; on success nothing has been published yet.
-    slot_cell
-        .compare_exchange(
-            NO_ARENA,
-            ARENA_IN_THE_MAKING,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        )
-        .ok()?;
-    let made = create_arena(slot == MAX_ARENAS);
-    slot_cell.store(made.map_or(NO_ARENA, |index| index + 1), Ordering::Release);
-    made
+/// Bytes that telling taken cells takes, in the pages that were touched.
+pub(crate) fn bytes() -> usize {
+    let bits = |array: &Array| 2 * (array.len.load(Ordering::Relaxed) / 8);
+    ARRAYS.iter().map(bits).sum()
 }
 
-fn create_arena(oversize: bool) -> Option<u32> {
-    let mut index: c_uint = 0;
-    let mut len = size_of::<c_uint>();
-    let mut hooks: *const jemalloc::extent_hooks_t = &raw const HOOKS.0;
-    // SAFETY: "arenas.create" (unsigned, extent_hooks_t *): creates an arena with these hooks and
-    // returns its index; the hooks are static.
-    let failed = unsafe {
-        jemalloc::mallctl(
-            c"arenas.create".as_ptr(),
-            (&raw mut index).cast(),
-            &raw mut len,
-            (&raw mut hooks).cast(),
-            size_of_val(&hooks),
-        )
-    };
-    if failed != 0 {
-        return None;
-    }
-    if oversize {
-        purge_at_once(index);
-    }
-    Some(index)
-}
-
-/// As jemalloc does with its own arena for huge blocks: their pages go back when they are freed.
-fn purge_at_once(arena: u32) {
-    let mut mib = [0_usize; 3];
-    let mut len = mib.len();
-    let mut decay: isize = 0;
-    // SAFETY: "arena.<i>.dirty_decay_ms" (ssize_t): time until unused dirty pages are purged; 0 is
-    // at once. The name has three parts, of which the second is the arena's index.
-    unsafe {
-        let name = c"arena.0.dirty_decay_ms".as_ptr();
-        if jemalloc::mallctlnametomib(name, mib.as_mut_ptr(), &raw mut len) == 0 {
-            mib[1] = arena as usize;
-            jemalloc::mallctlbymib(
-                mib.as_ptr(),
-                len,
-                ptr::null_mut(),
-                ptr::null_mut(),
-                (&raw mut decay).cast(),
-                size_of::<isize>(),
-            );
+/// Gives back to the system what no live block needs.
+pub(crate) fn maintain() {
+    for (class, array) in ARRAYS.iter().enumerate() {
+        if array.state().is_some_and(|state| state.idle() > 0) {
+            sweep(class);
         }
     }
 }
 
-/// From which size on jemalloc itself would use its arena for huge blocks.
-fn oversize_threshold() -> usize {
-    let mut value: usize = 0;
-    let mut len = size_of::<usize>();
-    // SAFETY: "opt.oversize_threshold" (size_t): read only.
-    let failed = unsafe {
-        jemalloc::mallctl(
-            c"opt.oversize_threshold".as_ptr(),
-            (&raw mut value).cast(),
-            &raw mut len,
-            ptr::null_mut(),
-            0,
-        )
+fn sweep(class: usize) {
+    let Some(array) = ARRAYS.get(class) else {
+        return;
     };
-    if failed != 0 || value == 0 {
-        usize::MAX
-    } else {
-        value
-    }
-}
-
-fn address_space_limit() -> Option<usize> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: getrlimit fills the struct that it is given.
-    let failed = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
-    (failed == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
-}
-
-/// Processors that this process may use. Not `std::thread::available_parallelism`, which reads
-/// files and allocates.
-fn processors() -> usize {
-    // SAFETY: sched_getaffinity fills the set that it is given, which plain zeroes are valid for.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) != 0 {
-            return 1;
+    let Some(state) = array.state() else { return };
+    let len = array.len.load(Ordering::Acquire);
+    let unit = (own::page_size() >> (LOG_SMALLEST as usize + class)).max(1);
+    state.sweep(len, unit, kept(class), |cells| {
+        let bytes = cells.len() << (LOG_SMALLEST as usize + class);
+        // SAFETY: whole pages of the array, of which this thread holds all cells.
+        unsafe {
+            let start: *mut u8 = ptr::with_exposed_provenance_mut(address(class, cells.start));
+            libc::madvise(start.cast(), bytes, libc::MADV_DONTNEED) == 0
         }
-        libc::CPU_COUNT(&set) as usize
-    }
+    });
 }
 
-struct Hooks(jemalloc::extent_hooks_t);
-
-// SAFETY: plain function pointers; jemalloc only reads them.
-unsafe impl Sync for Hooks {}
-
-/// No `destroy`, `commit` and `decommit`: arenas live for ever, and what is handed out is
-/// committed.
-static HOOKS: Hooks = Hooks(jemalloc::extent_hooks_t {
-    alloc: Some(extent_alloc),
-    dalloc: Some(extent_dalloc),
-    destroy: None,
-    commit: None,
-    decommit: None,
-    purge_lazy: None,
-    purge_forced: Some(extent_purge),
-    split: Some(extent_split),
-    merge: Some(extent_merge),
-});
-
-/// Bumps. The memory is the kernel's zero pages because no address is handed out twice.
-unsafe extern "C" fn extent_alloc(
-    _hooks: *mut jemalloc::extent_hooks_t,
-    new_addr: *mut c_void,
-    size: usize,
-    alignment: usize,
-    zero: *mut bool,
-    commit: *mut bool,
-    _arena: c_uint,
-) -> *mut c_void {
-    // A wish for one address is a wish to grow in place, which a bump pointer shared by all arenas
-    // cannot promise.
-    if !new_addr.is_null() {
-        return ptr::null_mut();
-    }
-    let Some(start) = bump(size, alignment) else {
-        return ptr::null_mut();
-    };
-    // SAFETY: the range was reserved by `reserve` and handed to nobody else.
-    if unsafe {
-        libc::mprotect(
-            start as *mut c_void,
-            size,
-            libc::PROT_READ | libc::PROT_WRITE,
-        )
-    } != 0
-    {
-        give_back(start, size);
-        return ptr::null_mut();
-    }
-    // SAFETY: jemalloc passes valid pointers to its two answers.
-    unsafe {
-        *zero = true;
-        *commit = true;
-    }
-    start as *mut c_void
+/// Cells that a class may keep for reuse.
+fn kept(class: usize) -> usize {
+    KEPT >> (LOG_SMALLEST as usize + class)
 }
 
-fn bump(size: usize, alignment: usize) -> Option<usize> {
+fn address(class: usize, cell: usize) -> usize {
+    // Relaxed: written before there were cells.
     let base = BASE.load(Ordering::Relaxed);
-    let len = LEN.load(Ordering::Relaxed);
-    let mut used = USED.load(Ordering::Relaxed);
-    loop {
-        let start = (base + used).checked_next_multiple_of(alignment)?;
-        let end = start.checked_add(size)?;
-        if end > base + len {
+    base + array_offset(class as u32) + (cell << (LOG_SMALLEST as usize + class))
+}
+
+impl Array {
+    const fn new() -> Array {
+        Array {
+            state: AtomicPtr::new(ptr::null_mut()),
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    fn state(&self) -> Option<&'static Cells<WORDS>> {
+        // Acquire: pairs with the release in `state_or_new`.
+        let state = self.state.load(Ordering::Acquire);
+        // SAFETY: null or what `state_or_new` published; never freed.
+        unsafe { state.as_ref() }
+    }
+
+    fn state_or_new(&self) -> Option<&'static Cells<WORDS>> {
+        if let Some(state) = self.state() {
+            return Some(state);
+        }
+        let bytes = own::whole_pages(size_of::<Cells<WORDS>>())?;
+        let new = own::reserve(bytes)?;
+        let published = self.state.compare_exchange(
+            ptr::null_mut(),
+            new.cast().as_ptr(),
+            // Release: the zeroes of the mapping need none, but the order costs nothing.
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if published.is_err() {
+            // SAFETY: mapped just now, and not published.
+            unsafe { libc::munmap(new.as_ptr().cast(), bytes) };
+        }
+        self.state()
+    }
+
+    /// Maps the next piece behind the first `len` cells, unless another thread has done it. `None` if
+    /// that cannot be.
+    fn grow(&self, class: usize, len: usize) -> Option<()> {
+        let growing = GROWING.get_or_init(Default::default)?;
+        let _alone = lock(growing.get(class)?);
+        // Acquire: as in `take`.
+        if self.len.load(Ordering::Acquire) != len {
+            return Some(());
+        }
+        let more = PIECE >> (LOG_SMALLEST as usize + class);
+        if BASE.load(Ordering::Relaxed) == 0 || len + more > CELLS {
             return None;
         }
-        // Relaxed: the addresses are all that is shared; what is written there is published by
-        // jemalloc's own locks.
-        match USED.compare_exchange_weak(used, end - base, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => return Some(start),
-            Err(now) => used = now,
-        }
+        map_at(address(class, len))?;
+        // Release: who sees the length may use the memory.
+        self.len.store(len + more, Ordering::Release);
+        Some(())
     }
 }
 
-/// Undoes the last bump, so that refusals of memory do not use the region up. If others have bumped
-/// since, the range is lost.
-fn give_back(start: usize, size: usize) {
-    // Relaxed, as in `bump`: nobody has the range.
-    let start = start - BASE.load(Ordering::Relaxed);
-    let _ = USED.compare_exchange(start + size, start, Ordering::Relaxed, Ordering::Relaxed);
+/// Maps a piece at an address where nothing is mapped.
+fn map_at(address: usize) -> Option<()> {
+    let flags =
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: a fresh anonymous mapping where nothing is mapped touches nothing that exists.
+    let start = unsafe {
+        let wanted = ptr::without_provenance_mut(address);
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        libc::mmap(wanted, PIECE, access, flags, -1, 0)
+    };
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    if start as usize != address {
+        // A kernel that does not know the last flag took the address for a wish.
+        // SAFETY: the mapping was made just now and is not used.
+        unsafe { libc::munmap(start, PIECE) };
+        return None;
+    }
+    let _ = start.expose_provenance();
+    // SAFETY: advice on the mapping made just now; a refusal changes nothing.
+    unsafe { libc::madvise(start, PIECE, libc::MADV_NOHUGEPAGE) };
+    Some(())
 }
 
-/// Refuses, so that jemalloc keeps the range and uses it again.
-unsafe extern "C" fn extent_dalloc(
-    _hooks: *mut jemalloc::extent_hooks_t,
-    _addr: *mut c_void,
-    _size: usize,
-    _committed: bool,
-    _arena: c_uint,
-) -> bool {
-    true
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-unsafe extern "C" fn extent_purge(
-    _hooks: *mut jemalloc::extent_hooks_t,
-    addr: *mut c_void,
-    _size: usize,
-    offset: usize,
-    length: usize,
-    _arena: c_uint,
-) -> bool {
-    // SAFETY: jemalloc names unused pages of an extent that it got from `extent_alloc`.
-    unsafe { libc::madvise(addr.byte_add(offset), length, libc::MADV_DONTNEED) != 0 }
-}
+    /// A block that is found in another class, or not at all, would be freed into the wrong place.
+    #[test]
+    fn every_address_of_a_block_names_its_cell() {
+        prepare();
+        for class in 0..CLASSES {
+            let size = 1 << (LOG_SMALLEST as usize + class);
+            let layout = Layout::from_size_align(size, size).unwrap();
+            let block = allocate(layout, false);
+            assert!(!block.is_null() && block.addr().is_multiple_of(size));
+            assert!(may_contain(block) && contains(block));
+            let found = find(block);
+            assert_eq!(found, find(block.wrapping_add(size - 1)));
+            assert_eq!(found.unwrap().0, class);
+            let (class, last) = (class, CELLS - 1);
+            let end = address(class, last) + size;
+            let next = if class + 1 < CLASSES {
+                address(class + 1, 0)
+            } else {
+                BASE.load(Ordering::Relaxed) + SIZE
+            };
+            assert_eq!(end, next);
+            // SAFETY: allocated above.
+            unsafe { free(block) };
+        }
+    }
 
-unsafe extern "C" fn extent_split(
-    _hooks: *mut jemalloc::extent_hooks_t,
-    _addr: *mut c_void,
-    _size: usize,
-    _size_a: usize,
-    _size_b: usize,
-    _committed: bool,
-    _arena: c_uint,
-) -> bool {
-    false
-}
-
-unsafe extern "C" fn extent_merge(
-    _hooks: *mut jemalloc::extent_hooks_t,
-    _addr_a: *mut c_void,
-    _size_a: usize,
-    _addr_b: *mut c_void,
-    _size_b: usize,
-    _committed: bool,
-    _arena: c_uint,
-) -> bool {
-    false
+    /// Memory that a class keeps is missing to the program.
+    #[test]
+    fn freed_pages_go_back() {
+        const SIZE: usize = 16 << 10;
+        prepare();
+        let layout = Layout::from_size_align(SIZE, 8).unwrap();
+        let blocks: Vec<_> = (0..1000).map(|_| allocate(layout, true)).collect();
+        for block in &blocks {
+            // SAFETY: allocated above with this size, and zeroed.
+            unsafe {
+                assert!((0..SIZE).all(|i| block.add(i).read() == 0));
+                block.write_bytes(1, SIZE);
+            }
+        }
+        for block in blocks {
+            // SAFETY: allocated above.
+            unsafe { free(block) };
+        }
+        let class = (SIZE.ilog2() - LOG_SMALLEST) as usize;
+        let idle = || ARRAYS[class].state().unwrap().idle() * SIZE;
+        // Other tests of this process may have some.
+        assert!(idle() <= 2 * KEPT, "{}", idle());
+        maintain();
+        assert!(idle() <= KEPT, "{}", idle());
+        let block = allocate(layout, true);
+        // SAFETY: allocated just now with this size.
+        unsafe {
+            assert!((0..SIZE).all(|i| block.add(i).read() == 0));
+            free(block);
+        }
+    }
 }

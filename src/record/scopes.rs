@@ -5,24 +5,23 @@
 //! to which scope, so that a free on any thread is counted off the right one. While no scope is
 //! open, all of this is one load per sample taken or freed.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use hashbrown::HashTable;
 
 use crate::config::MAX_SELF_BYTES;
 
+use super::budget;
 use super::fork::PerProcess;
 use super::inherit::{self, Before};
 use super::live::LiveSample;
 use super::loss::Loss;
+use super::own::{Own, OwnVec};
 use super::sampler::mix;
 use super::sites::SiteId;
-use super::thread::{self, Membership};
-
-/// Names a scope; never the same twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ScopeId(u32);
+use super::sync::lock;
+use super::thread::{self, Membership, ScopeId};
 
 /// What a scope's threads allocated at a site and nobody freed yet.
 #[derive(Clone, Copy, Debug)]
@@ -41,23 +40,18 @@ struct Block {
 
 struct Open {
     id: ScopeId,
-    levels: HashTable<Level>,
+    levels: HashTable<Level, Own>,
     /// Allocations that could not be recorded, and why the last of them could not.
     lost: u64,
     why: Option<Loss>,
 }
 
 struct Table {
-    open: Vec<Open>,
-    blocks: HashTable<Block>,
+    open: OwnVec<Open>,
+    blocks: HashTable<Block, Own>,
 }
 
-struct Scopes {
-    table: Mutex<Table>,
-    bytes: AtomicUsize,
-}
-
-static SCOPES: PerProcess<Scopes> = PerProcess::new();
+static SCOPES: PerProcess<Mutex<Table>> = PerProcess::new();
 
 /// Scopes that are open, or being closed.
 static OPEN: AtomicU32 = AtomicU32::new(0);
@@ -76,11 +70,6 @@ fn table() -> Option<MutexGuard<'static, Table>> {
     SCOPES.get().map(lock)
 }
 
-fn lock(scopes: &Scopes) -> MutexGuard<'_, Table> {
-    // Nothing panics under this lock, so it is never poisoned.
-    scopes.table.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// How a scope was opened.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -96,12 +85,11 @@ pub(crate) fn open() -> Option<Opened> {
     if current().is_some() {
         return None;
     }
-    let scopes = SCOPES.get_or_init(|| Scopes {
-        table: Mutex::new(Table {
-            open: Vec::new(),
-            blocks: HashTable::new(),
-        }),
-        bytes: AtomicUsize::new(0),
+    let scopes = SCOPES.get_or_init(|| {
+        Mutex::new(Table {
+            open: OwnVec::new_in(Own::Scopes),
+            blocks: HashTable::new_in(Own::Scopes),
+        })
     })?;
     // Relaxed: only distinct numbers are wanted.
     let id = ScopeId(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -109,7 +97,7 @@ pub(crate) fn open() -> Option<Opened> {
     table.open.try_reserve(1).ok()?;
     table.open.push(Open {
         id,
-        levels: HashTable::new(),
+        levels: HashTable::new_in(Own::Scopes),
         lost: 0,
         why: None,
     });
@@ -134,9 +122,8 @@ pub(crate) fn close(opened: &Opened) {
         table.open.retain(|open| open.id != opened.id);
         table.blocks.retain(|block| block.scope != opened.id);
         if table.open.is_empty() {
-            table.blocks = HashTable::new();
+            table.blocks = HashTable::new_in(Own::Scopes);
         }
-        scopes.count_bytes(&table);
     }
     OPEN.fetch_sub(1, Ordering::Relaxed);
 }
@@ -174,7 +161,7 @@ pub(crate) fn allocated(sample: &LiveSample) {
     let Some(open) = open.iter_mut().find(|open| open.id == id) else {
         return;
     };
-    let room = super::table_bytes() < MAX_SELF_BYTES
+    let room = budget::table_bytes() < MAX_SELF_BYTES
         && blocks
             .try_reserve(1, |block| mix(block.address as u64))
             .is_ok()
@@ -196,7 +183,6 @@ pub(crate) fn allocated(sample: &LiveSample) {
     let level = open.level(sample.site);
     level.bytes += sample.size as u64;
     level.objects += 1;
-    scopes.count_bytes(&table);
 }
 
 /// Counts a freed sample off the scope that it belongs to, on whatever thread. Muted.
@@ -235,11 +221,21 @@ pub(crate) fn lost(why: Loss) {
 
 /// A scope's levels by site, in no order; those that came back to nothing included.
 pub(crate) fn levels(id: ScopeId) -> Vec<Level> {
-    let Some(table) = table() else {
-        return Vec::new();
-    };
-    let open = table.open.iter().find(|open| open.id == id);
-    open.map_or(Vec::new(), |open| open.levels.iter().copied().collect())
+    let mut copy = Vec::new();
+    loop {
+        let Some(table) = table() else { return copy };
+        let Some(open) = table.open.iter().find(|open| open.id == id) else {
+            return copy;
+        };
+        let len = open.levels.len();
+        if len <= copy.capacity() {
+            copy.extend(open.levels.iter().copied());
+            return copy;
+        }
+        // Not under the lock.
+        drop(table);
+        copy.reserve(len + 64);
+    }
 }
 
 /// How many of a scope's allocations could not be recorded, and why.
@@ -247,22 +243,6 @@ pub(crate) fn losses(id: ScopeId) -> Option<(u64, Loss)> {
     let table = table()?;
     let open = table.open.iter().find(|open| open.id == id)?;
     open.why.map(|why| (open.lost, why))
-}
-
-/// Bytes that the table takes.
-pub(crate) fn bytes() -> usize {
-    SCOPES
-        .get()
-        .map_or(0, |scopes| scopes.bytes.load(Ordering::Relaxed))
-}
-
-impl Scopes {
-    fn count_bytes(&self, table: &Table) {
-        let levels = table.open.iter().map(|open| open.levels.allocation_size());
-        let bytes = table.blocks.allocation_size() + levels.sum::<usize>();
-        // Relaxed: a statistic.
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
 }
 
 impl Open {

@@ -11,6 +11,8 @@ use crate::config::{
 // All relaxed: each number stands for itself, and a thread that reads an old interval samples
 // rightly at the old interval.
 static INTERVAL: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
+/// What the owner asked for; the interval is above it while the table of live samples is full.
+static WANTED: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
 static LARGEST: AtomicU32 = AtomicU32::new(DEFAULT_INTERVAL);
 static WAS_OFF: AtomicBool = AtomicBool::new(false);
 static ENVIRONMENT_IS_BAD: AtomicBool = AtomicBool::new(false);
@@ -25,12 +27,17 @@ static DOUBLE_AT: AtomicUsize = AtomicUsize::new(FIRST_DOUBLING);
 /// rest, it would be no more bytes than before, and the table full after 17 doublings.
 const FIRST_DOUBLING: usize = MAX_LIVE_SAMPLES / 8 * 7;
 
+/// Live samples below which a doubled interval halves: a quarter of the table, so that from there to
+/// the next doubling the program must allocate several times what it holds.
+const HALVE_BELOW: usize = MAX_LIVE_SAMPLES / 4;
+
 /// Takes the interval from `HEAPWATCH_INTERVAL` and the tick from `HEAPWATCH_TICK`.
 pub(crate) fn read_environment() {
     if let Some(value) = environment(c"HEAPWATCH_INTERVAL") {
         match parse_interval(value) {
             Some(interval) => {
                 INTERVAL.store(interval, Ordering::Relaxed);
+                WANTED.store(interval, Ordering::Relaxed);
                 // Nothing was sampled at the default yet.
                 LARGEST.store(interval, Ordering::Relaxed);
                 WAS_OFF.store(interval == 0, Ordering::Relaxed);
@@ -46,11 +53,16 @@ pub(crate) fn read_environment() {
     }
 }
 
-/// Not by `std::env`, whose lock the calling thread may hold while it allocates.
+/// Not by `std::env`, whose lock the calling thread may hold while it allocates. In a program that runs
+/// with other rights than its caller's, the caller's environment says nothing.
 fn environment(name: &CStr) -> Option<&'static [u8]> {
-    // SAFETY: getenv with a C string; the answer is a C string that stays until the environment is
-    // changed, and this runs on the first allocation of the process.
+    // SAFETY: getauxval reads a table of the process; getenv with a C string; the answer is a C string
+    // that stays until the environment is changed, and this runs on the first allocation of the
+    // process.
     unsafe {
+        if libc::getauxval(libc::AT_SECURE) != 0 {
+            return None;
+        }
         let value = libc::getenv(name.as_ptr());
         (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
     }
@@ -101,10 +113,36 @@ pub(crate) fn doublings() -> u64 {
 }
 
 pub(crate) fn set_interval(interval: u32) {
+    WANTED.store(interval, Ordering::Relaxed);
     INTERVAL.store(interval, Ordering::Relaxed);
     LARGEST.fetch_max(interval, Ordering::Relaxed);
     WAS_OFF.fetch_or(interval == 0, Ordering::Relaxed);
     DOUBLE_AT.store(FIRST_DOUBLING, Ordering::Relaxed);
+}
+
+/// Whether the interval is above what the owner asked for.
+pub(crate) fn is_doubled() -> bool {
+    let wanted = WANTED.load(Ordering::Relaxed);
+    wanted != 0 && interval() > wanted
+}
+
+/// Starts a forked child, whose table of live samples is empty, with the interval asked for.
+pub(crate) fn undouble() {
+    INTERVAL.store(WANTED.load(Ordering::Relaxed), Ordering::Relaxed);
+    DOUBLE_AT.store(FIRST_DOUBLING, Ordering::Relaxed);
+    DOUBLINGS.store(0, Ordering::Relaxed);
+}
+
+/// Halves a doubled interval once when the table of live samples is nearly empty, of
+/// [`MAX_LIVE_SAMPLES`] parts.
+pub(crate) fn speed_up_when_empty(live_samples: usize) {
+    if live_samples < HALVE_BELOW && is_doubled() {
+        let interval = interval();
+        let halved = (interval / 2).max(WANTED.load(Ordering::Relaxed));
+        // An interval that the owner sets at this moment stands.
+        let _ = INTERVAL.compare_exchange(interval, halved, Ordering::Relaxed, Ordering::Relaxed);
+        DOUBLE_AT.store(FIRST_DOUBLING, Ordering::Relaxed);
+    }
 }
 
 /// Doubles the interval when the table of live samples runs full, of [`MAX_LIVE_SAMPLES`] parts.
@@ -124,7 +162,6 @@ pub(crate) fn slow_down_when_full(live_samples: usize) {
     {
         let interval = interval();
         let doubled = interval.saturating_mul(2);
-        // An interval that the owner sets at this moment stands.
         let replaced =
             INTERVAL.compare_exchange(interval, doubled, Ordering::Relaxed, Ordering::Relaxed);
         if replaced.is_ok() {

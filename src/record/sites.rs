@@ -1,26 +1,34 @@
 //! Stack → site, and each site's counters.
 //!
-//! Sites are never removed, so that a live sample may name its site by number. The table is in
-//! shards, each behind its own lock, which is held for one look-up, one update or the copying of
-//! one shard. All fields of a site change under that lock: who reads them reads one moment.
+//! The table is in shards, each behind its own lock, which is held for one look-up and update or the
+//! copying of one shard. All fields of a site change under that lock: who reads them reads one
+//! moment.
+//!
+//! A site is removed only when its stack cannot come again, because it leads through code that was
+//! unloaded, and when nothing of it is live. What it counted goes to the site of the rest, so that
+//! totals never go down.
+#![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, RwLock, RwLockReadGuard};
 
 use hashbrown::HashTable;
 
 use crate::config::{MAX_SELF_BYTES, MAX_SITES};
 
+use super::budget;
 use super::deaths::Deaths;
 use super::fork::PerProcess;
 use super::live::{self, LiveSample};
 use super::loss::{self, Loss};
+use super::own::{Own, OwnVec};
 use super::sampler::mix;
 use super::settings;
+use super::site_id::{MAX_IN_SHARD, MAX_USE, SHARDS};
+pub(crate) use super::site_id::{OVERFLOW, SiteId};
 use super::stack::Stack;
 use super::sum::Sum;
-
-const SHARDS: usize = 64;
+use super::sync::lock;
 
 /// A site's deaths are kept from this many samples on: nothing is said of fewer, and most sites
 /// never have more.
@@ -29,35 +37,11 @@ const MIN_SAMPLES_FOR_DEATHS: u64 = 4;
 /// Buckets of a histogram of times, each twice as long as the one before.
 pub const AGE_BUCKETS: usize = 40;
 
-/// A site's number: its place in a shard times the number of shards, plus the shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SiteId(u32);
-
-#[cfg(test)]
-impl SiteId {
-    pub(crate) const fn numbered(number: u32) -> Self {
-        SiteId(number)
-    }
-}
-
-impl SiteId {
-    pub(crate) fn hash(self) -> u64 {
-        mix(u64::from(self.0))
-    }
-
-    /// Its place in its shard.
-    fn place(self) -> usize {
-        self.0 as usize / SHARDS
-    }
-}
-
-/// The one site for all stacks that found no room.
-pub(crate) const OVERFLOW: SiteId = SiteId(u32::MAX);
-
 /// A stack and what was counted for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
-    /// Return addresses, innermost first.
+    /// Return addresses, innermost first. May be read while a [`Reading`] lives, or the shard is
+    /// locked.
     pub(crate) stack: &'static [usize],
     pub(crate) truncated: bool,
     pub(crate) samples: u64,
@@ -65,6 +49,9 @@ pub(crate) struct Site {
     pub(crate) freed: Sum,
     /// Freed samples by lifetime.
     pub(crate) lifetimes: [u32; AGE_BUCKETS],
+    hash: u64,
+    /// How often its place was used before.
+    uses: u32,
     /// Place of its deaths in its shard, from the first one on.
     deaths: Option<u32>,
     /// The tick from which on no death is missing among them.
@@ -72,7 +59,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    const fn new(stack: &'static [usize], truncated: bool) -> Site {
+    const fn new(stack: &'static [usize], truncated: bool, hash: u64, uses: u32) -> Site {
         Site {
             stack,
             truncated,
@@ -80,17 +67,43 @@ impl Site {
             allocated: Sum::NOTHING,
             freed: Sum::NOTHING,
             lifetimes: [0; AGE_BUCKETS],
+            hash,
+            uses,
             deaths: None,
             deaths_since: 0,
+        }
+    }
+
+    fn count(&mut self, sum: &Sum) {
+        self.samples += 1;
+        self.allocated.add(sum);
+    }
+
+    fn count_freed(&mut self, sum: &Sum, bucket: usize) {
+        self.freed.add(sum);
+        if let Some(count) = self.lifetimes.get_mut(bucket) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn add(&mut self, other: &Site) {
+        self.samples += other.samples;
+        self.allocated.add(&other.allocated);
+        self.freed.add(&other.freed);
+        for (count, more) in self.lifetimes.iter_mut().zip(other.lifetimes) {
+            *count = count.saturating_add(more);
         }
     }
 }
 
 struct Shard {
     /// Places in `sites`, by the hash of their stacks.
-    index: HashTable<u32>,
-    sites: Vec<Site>,
-    deaths: Vec<Deaths>,
+    index: HashTable<u32, Own>,
+    sites: OwnVec<Site>,
+    /// Places of sites that are no more.
+    free: OwnVec<u32>,
+    deaths: OwnVec<Deaths>,
+    free_deaths: OwnVec<u32>,
 }
 
 /// All stacks for which there was no room.
@@ -103,7 +116,8 @@ struct Sites {
     shards: [Mutex<Shard>; SHARDS],
     overflow: Mutex<Overflow>,
     count: AtomicUsize,
-    bytes: AtomicUsize,
+    /// Held while stacks are read without a shard's lock.
+    reading: RwLock<()>,
 }
 
 static SITES: PerProcess<Sites> = PerProcess::new();
@@ -112,52 +126,48 @@ fn sites() -> Option<&'static Sites> {
     SITES.get_or_init(|| Sites {
         shards: [const { Mutex::new(Shard::new()) }; SHARDS],
         overflow: Mutex::new(Overflow {
-            site: Site::new(&[], true),
+            site: Site::new(&[], true, 0, 0),
             deaths: Deaths::new(),
         }),
         count: AtomicUsize::new(0),
-        bytes: AtomicUsize::new(0),
+        reading: RwLock::new(()),
     })
 }
 
-/// Makes the empty table, as [`live::prepare`](super::live::prepare) does.
+/// Makes the empty table, as [`live::prepare`] does.
 pub(crate) fn prepare() {
     let _ = sites();
 }
 
-/// The site of a stack, made if need be; the overflow site if there is no room for it. `None`
-/// without memory for the table itself.
-pub(crate) fn find_or_insert(stack: &Stack) -> Option<SiteId> {
+/// Counts a new sample at the site of its stack, made if need be; at the overflow site if there is
+/// no room for it. `None` without memory for the table itself.
+pub(crate) fn count(stack: &Stack, sum: &Sum) -> Option<SiteId> {
     let sites = sites()?;
-    let hash = hash_of(stack.frames());
+    // Spread, as a stack's is one multiplication per frame.
+    let hash = mix(stack.hash());
     let number = (hash >> 32) as usize % SHARDS;
     let mut shard = lock(sites.shards.get(number)?);
-    let id = shard
+    let place = shard
         .find(hash, stack)
         .or_else(|| sites.insert(&mut shard, hash, stack));
-    match id {
-        Some(place) => Some(SiteId(place * SHARDS as u32 + number as u32)),
-        None => {
-            loss::count(Loss::SitesFull);
-            Some(OVERFLOW)
-        }
+    if let Some(place) = place
+        && let Some(site) = shard.sites.get_mut(place as usize)
+    {
+        site.count(sum);
+        return Some(SiteId::new(number, place as usize, site.uses));
     }
+    drop(shard);
+    loss::count(Loss::SitesFull);
+    lock(&sites.overflow).site.count(sum);
+    Some(OVERFLOW)
 }
 
-/// Counts a new sample.
-pub(crate) fn allocated(id: SiteId, sum: &Sum) {
-    let Some(sites) = SITES.get() else { return };
-    let count = |site: &mut Site| {
-        site.samples += 1;
-        site.allocated.add(sum);
-    };
-    if id == OVERFLOW {
-        count(&mut lock(&sites.overflow).site);
-    } else if let Some(shard) = sites.shard(id)
-        && let Some(site) = lock(shard).sites.get_mut(id.place())
-    {
-        count(site);
-    }
+/// Takes back what [`count`] counted: there is no room for the sample itself.
+pub(crate) fn uncount(id: SiteId, sum: &Sum) {
+    with_site(id, |site| {
+        site.samples = site.samples.saturating_sub(1);
+        site.allocated = site.allocated.without(sum);
+    });
 }
 
 /// Counts the free of a sample.
@@ -165,27 +175,31 @@ pub(crate) fn freed(sample: &LiveSample, now_ns: u64) {
     let Some(sites) = SITES.get() else { return };
     let sum = Sum::of(sample.size, sample.interval);
     let bucket = age_bucket(now_ns.saturating_sub(sample.birth_ns));
-    let count = |site: &mut Site| {
-        site.freed.add(&sum);
-        if let Some(count) = site.lifetimes.get_mut(bucket) {
-            *count = count.saturating_add(1);
-        }
-    };
+    let (birth, now) = (
+        settings::tick_of(sample.birth_ns),
+        settings::tick_of(now_ns),
+    );
     if sample.site == OVERFLOW {
         let mut overflow = lock(&sites.overflow);
-        count(&mut overflow.site);
-        let (birth, now) = (
-            settings::tick_of(sample.birth_ns),
-            settings::tick_of(now_ns),
-        );
+        overflow.site.count_freed(&sum, bucket);
         overflow.deaths.record(birth, now);
-    } else if let Some(shard) = sites.shard(sample.site) {
+    } else if let Some(shard) = sites.shards.get(sample.site.shard()) {
         let mut shard = lock(shard);
-        let place = sample.site.place();
-        if let Some(site) = shard.sites.get_mut(place) {
-            count(site);
+        if let Some(site) = shard.site(sample.site) {
+            site.count_freed(&sum, bucket);
+            shard.record_death(sample.site.place(), birth, now);
         }
-        sites.record_death(&mut shard, place, sample.birth_ns, now_ns);
+    }
+}
+
+fn with_site(id: SiteId, change: impl FnOnce(&mut Site)) {
+    let Some(sites) = SITES.get() else { return };
+    if id == OVERFLOW {
+        change(&mut lock(&sites.overflow).site);
+    } else if let Some(shard) = sites.shards.get(id.shard())
+        && let Some(site) = lock(shard).site(id)
+    {
+        change(site);
     }
 }
 
@@ -196,12 +210,11 @@ pub(crate) fn deaths(id: SiteId) -> Option<(Option<Deaths>, u32)> {
         let overflow = lock(&SITES.get()?.overflow);
         return Some((Some(overflow.deaths.clone()), overflow.site.deaths_since));
     }
-    let shard = lock(SITES.get()?.shard(id)?);
-    let site = shard.sites.get(id.place())?;
-    let table = site
-        .deaths
-        .and_then(|place| shard.deaths.get(place as usize).cloned());
-    Some((table, site.deaths_since))
+    let mut shard = lock(SITES.get()?.shards.get(id.shard())?);
+    let site = shard.site(id)?;
+    let (place, since) = (site.deaths, site.deaths_since);
+    let table = place.and_then(|place| shard.deaths.get(place as usize).cloned());
+    Some((table, since))
 }
 
 /// Forgets all deaths: they were counted in ticks of another length. `now` is in ticks of the new one.
@@ -210,7 +223,7 @@ pub(crate) fn forget_deaths(now: u32) {
     for shard in &sites.shards {
         let mut shard = lock(shard);
         shard.deaths.fill_with(Deaths::new);
-        for site in &mut shard.sites {
+        for site in shard.sites.iter_mut() {
             site.deaths_since = now.saturating_add(1);
         }
     }
@@ -219,39 +232,81 @@ pub(crate) fn forget_deaths(now: u32) {
     overflow.site.deaths_since = now.saturating_add(1);
 }
 
-/// Copies all sites, shard by shard; memory for the copy is taken before a shard is locked.
-pub(crate) fn read() -> Vec<(SiteId, Site)> {
+/// A copy of all sites. Their stacks are not copied: while this lives, none is freed.
+pub(crate) struct Reading {
+    pub(crate) sites: Vec<(SiteId, Site)>,
+    _stacks: Option<RwLockReadGuard<'static, ()>>,
+}
+
+/// Copies all sites, shard by shard; memory for the copy is taken before a shard is locked. `None`
+/// without memory for it.
+pub(crate) fn read() -> Option<Reading> {
+    let mut copy = Vec::new();
     let Some(sites) = SITES.get() else {
-        return Vec::new();
+        return Some(Reading {
+            sites: copy,
+            _stacks: None,
+        });
     };
+    let reading = sites.reading.read();
+    let reading = reading.unwrap_or_else(std::sync::PoisonError::into_inner);
     // Relaxed: an estimate of the size.
-    let mut copy = Vec::with_capacity(sites.count.load(Ordering::Relaxed) + SHARDS);
+    copy.try_reserve(sites.count.load(Ordering::Relaxed) + SHARDS)
+        .ok()?;
     for (number, shard) in sites.shards.iter().enumerate() {
-        copy.reserve(MAX_SITES / SHARDS);
+        copy.try_reserve(MAX_IN_SHARD + 1).ok()?;
         let shard = lock(shard);
+        let all = shard.sites.iter().enumerate();
         copy.extend(
-            shard
-                .sites
-                .iter()
-                .enumerate()
-                // One was found for a sample that is not counted yet.
-                .filter(|(_, site)| site.samples > 0)
-                .map(|(place, site)| (SiteId((place * SHARDS + number) as u32), site.clone())),
+            all.filter(|(_, site)| site.samples > 0)
+                .map(|(place, site)| (SiteId::new(number, place, site.uses), site.clone())),
         );
     }
     let overflow = lock(&sites.overflow).site.clone();
     if overflow.samples > 0 {
         copy.push((OVERFLOW, overflow));
     }
-    copy
+    Some(Reading {
+        sites: copy,
+        _stacks: Some(reading),
+    })
 }
 
-/// Bytes that the table takes.
-pub(crate) fn bytes() -> usize {
-    // Relaxed: a statistic.
-    SITES
-        .get()
-        .map_or(0, |sites| sites.bytes.load(Ordering::Relaxed))
+/// Removes the sites of which nothing is live and whose stack has a frame that `is_gone`, if there
+/// are more than `keep` of them: fewer stay in reports.
+pub(crate) fn reclaim(keep: usize, is_gone: impl Fn(usize) -> bool) {
+    let Some(sites) = SITES.get() else { return };
+    let is_dead = |site: &Site| {
+        site.samples > 0
+            && site.allocated == site.freed
+            && site.uses < MAX_USE
+            && site.stack.iter().any(|frame| is_gone(*frame))
+    };
+    let dead = |shard: &Mutex<Shard>| {
+        lock(shard)
+            .sites
+            .iter()
+            .filter(|site| is_dead(site))
+            .count()
+    };
+    if sites.shards.iter().map(dead).sum::<usize>() <= keep {
+        return;
+    }
+    // Tried, not waited for: a report may take seconds.
+    let Ok(_alone) = sites.reading.try_write() else {
+        return;
+    };
+    for shard in &sites.shards {
+        let mut shard = lock(shard);
+        for place in 0..shard.sites.len() {
+            if shard.sites.get(place).is_some_and(is_dead)
+                && let Some(site) = shard.remove(place)
+            {
+                sites.count.fetch_sub(1, Ordering::Relaxed);
+                lock(&sites.overflow).site.add(&site);
+            }
+        }
+    }
 }
 
 /// Which bucket a time falls into: bucket `i` is for less than 2^(i+10) ns, the last for the rest.
@@ -262,121 +317,114 @@ pub(crate) fn age_bucket(ns: u64) -> usize {
 impl Shard {
     const fn new() -> Shard {
         Shard {
-            index: HashTable::new(),
-            sites: Vec::new(),
-            deaths: Vec::new(),
+            index: HashTable::new_in(Own::Sites),
+            sites: OwnVec::new_in(Own::Sites),
+            free: OwnVec::new_in(Own::Sites),
+            deaths: OwnVec::new_in(Own::Sites),
+            free_deaths: OwnVec::new_in(Own::Sites),
         }
     }
 
     fn find(&self, hash: u64, stack: &Stack) -> Option<u32> {
         let same = |place: &u32| {
             self.sites.get(*place as usize).is_some_and(|site| {
-                site.stack == stack.frames() && site.truncated == stack.truncated
+                site.hash == hash
+                    && site.truncated == stack.truncated
+                    && site.stack == stack.frames()
             })
         };
         self.index.find(hash, same).copied()
     }
 
-    fn bytes(&self) -> usize {
-        self.index.allocation_size()
-            + self.sites.capacity() * size_of::<Site>()
-            + self.deaths.capacity() * size_of::<Deaths>()
-    }
-}
-
-impl Sites {
-    fn shard(&self, id: SiteId) -> Option<&Mutex<Shard>> {
-        self.shards.get(id.0 as usize % SHARDS)
+    fn site(&mut self, id: SiteId) -> Option<&mut Site> {
+        let site = self.sites.get_mut(id.place())?;
+        (site.uses == id.uses()).then_some(site)
     }
 
     /// Enters a death into the site's table, made if need be and if there is plenty of room: telling
     /// more sites apart and keeping more samples come first.
-    fn record_death(&self, shard: &mut Shard, place: usize, birth_ns: u64, now_ns: u64) {
-        let before = shard.bytes();
-        let Shard { sites, deaths, .. } = shard;
-        let Some(site) = sites.get_mut(place) else {
+    fn record_death(&mut self, place: usize, birth: u32, now: u32) {
+        let Some(site) = self.sites.get_mut(place) else {
             return;
         };
-        if site.deaths.is_none()
-            && site.samples >= MIN_SAMPLES_FOR_DEATHS
-            && super::table_bytes() < MAX_SELF_BYTES / 4
-            && deaths.try_reserve(1).is_ok()
-        {
-            site.deaths = Some(deaths.len() as u32);
-            deaths.push(Deaths::new());
+        if site.samples < MIN_SAMPLES_FOR_DEATHS {
+            return;
         }
-        let table = site.deaths.and_then(|place| deaths.get_mut(place as usize));
-        if let Some(table) = table {
-            table.record(settings::tick_of(birth_ns), settings::tick_of(now_ns));
-        } else if site.samples >= MIN_SAMPLES_FOR_DEATHS {
-            site.deaths_since = settings::tick_of(now_ns).saturating_add(1);
+        if site.deaths.is_none() && budget::table_bytes() < MAX_SELF_BYTES / 4 {
+            let reused = self.free_deaths.pop();
+            if reused.is_some() || self.deaths.try_reserve(1).is_ok() {
+                site.deaths = reused.or(Some(self.deaths.len() as u32));
+                if reused.is_none() {
+                    self.deaths.push(Deaths::new());
+                }
+            }
         }
-        self.bytes
-            .fetch_add(shard.bytes() - before, Ordering::Relaxed);
+        let table = site
+            .deaths
+            .and_then(|place| self.deaths.get_mut(place as usize));
+        match table {
+            Some(table) => table.record(birth, now),
+            None => site.deaths_since = now.saturating_add(1),
+        }
     }
 
+    /// Takes a site out. Room for its places on the free lists is had first.
+    fn remove(&mut self, place: usize) -> Option<Site> {
+        self.free.try_reserve(1).ok()?;
+        self.free_deaths.try_reserve(1).ok()?;
+        let site = self.sites.get_mut(place)?;
+        let entry = self
+            .index
+            .find_entry(site.hash, |other| *other as usize == place);
+        entry.ok()?.remove();
+        let empty = Site::new(&[], false, 0, site.uses + 1);
+        let removed = std::mem::replace(site, empty);
+        self.free.push(place as u32);
+        if let Some(place) = removed.deaths
+            && let Some(table) = self.deaths.get_mut(place as usize)
+        {
+            *table = Deaths::new();
+            self.free_deaths.push(place);
+        }
+        // SAFETY: the stack was kept by `insert`; the site that had it is no more, and the caller
+        // makes sure that nobody reads stacks.
+        unsafe { Own::Sites.forget(removed.stack) };
+        Some(Site {
+            stack: &[],
+            ..removed
+        })
+    }
+}
+
+impl Sites {
     /// `None` if the table is full or there is no memory.
     fn insert(&self, shard: &mut Shard, hash: u64, stack: &Stack) -> Option<u32> {
         // Relaxed: bounds that may be missed by as many sites as there are threads. A shard that
         // gets more than twice its share would exceed what `read` and the numbers allow for.
         if self.count.load(Ordering::Relaxed) >= MAX_SITES
-            || shard.sites.len() >= 2 * MAX_SITES / SHARDS
-            || super::table_bytes().saturating_sub(live::bytes()) + live::reserved_bytes()
+            || (shard.free.is_empty() && shard.sites.len() >= MAX_IN_SHARD)
+            || budget::table_bytes().saturating_sub(Own::Live.bytes()) + live::reserved_bytes()
                 >= MAX_SELF_BYTES
         {
             return None;
         }
-        let before = shard.bytes();
-        let Shard { index, sites, .. } = shard;
+        let Shard {
+            index, sites, free, ..
+        } = shard;
         sites.try_reserve(1).ok()?;
-        let rehash = |place: &u32| sites.get(*place as usize).map_or(0, |s| hash_of(s.stack));
+        let rehash = |place: &u32| sites.get(*place as usize).map_or(0, |site| site.hash);
         index.try_reserve(1, rehash).ok()?;
-        let mut frames = Vec::new();
-        frames.try_reserve_exact(stack.frames().len()).ok()?;
-        frames.extend_from_slice(stack.frames());
-        let place = sites.len() as u32;
+        let frames = Own::Sites.keep(stack.frames())?;
+        let place = free.pop().unwrap_or(sites.len() as u32);
         index.insert_unique(hash, place, rehash);
-        sites.push(Site::new(frames.leak(), stack.truncated));
-        let grown = shard.bytes() - before + size_of_val(stack.frames());
+        match sites.get_mut(place as usize) {
+            Some(empty) => *empty = Site::new(frames, stack.truncated, hash, empty.uses),
+            None => sites.push(Site::new(frames, stack.truncated, hash, 0)),
+        }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(grown, Ordering::Relaxed);
         Some(place)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics under these locks, so they are never poisoned.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn hash_of(frames: &[usize]) -> u64 {
-    // One multiplication per frame, as a capture is short; the bits are spread at the end.
-    let hash = frames.iter().fold(frames.len() as u64, |hash, &frame| {
-        (hash.rotate_left(23) ^ frame as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-    });
-    mix(hash)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Without its deaths every object of the overflow site that is alive would look as if none had ever died.
-    #[test]
-    fn the_overflow_sites_deaths_are_known() {
-        prepare();
-        let sample = LiveSample {
-            address: 0,
-            size: 64,
-            birth_ns: 0,
-            interval: 1,
-            site: OVERFLOW,
-        };
-        freed(&sample, 0);
-        let (deaths, since) = deaths(OVERFLOW).expect("the table was made");
-        let died: usize = (deaths.iter().flat_map(Deaths::cells))
-            .map(|cell| usize::from(cell.count))
-            .sum();
-        assert_eq!((died, since), (1, 0));
-    }
-}
+mod tests;

@@ -2,28 +2,36 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::config::MAX_DEPTH;
 
-use super::thread;
-use super::unwind::{self, End, Mark};
+use super::fork::PerProcess;
+use super::memory::{PageCopies, StackMemory};
+use super::pool::Pool;
+use super::sync::lock;
+use super::unwind::{self, End, LastWalk, Registers};
+use super::{own, thread};
 
-/// A captured stack.
+/// A captured stack. All zeroes are an empty one.
+#[derive(Clone)]
 pub(crate) struct Stack {
     frames: [usize; MAX_DEPTH],
     len: usize,
+    hash: u64,
     /// Whether outer frames are missing: the depth limit, or unwinding ended before the thread's
     /// first function.
     pub(crate) truncated: bool,
 }
 
 impl Stack {
-    const fn new() -> Stack {
+    pub(crate) const fn new() -> Stack {
         Stack {
             frames: [0; MAX_DEPTH],
             len: 0,
+            hash: 0,
             truncated: false,
         }
     }
@@ -33,8 +41,24 @@ impl Stack {
         self.frames.get(..self.len).unwrap_or_default()
     }
 
+    /// A hash of the frames.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(frames: &[usize]) -> Stack {
+        let mut stack = Stack::new();
+        stack.set(frames, hash_of(frames), End::Reached);
+        stack
+    }
+
+    pub(crate) fn clear(&mut self) {
+        (self.len, self.hash, self.truncated) = (0, 0, false);
+    }
+
     /// Adds an outer frame; false if there is no room.
-    fn push(&mut self, address: usize) -> bool {
+    pub(crate) fn push(&mut self, address: usize) -> bool {
         let Some(slot) = self.frames.get_mut(self.len) else {
             self.truncated = true;
             return false;
@@ -43,19 +67,100 @@ impl Stack {
         self.len += 1;
         true
     }
+
+    /// Settles what was pushed.
+    pub(crate) fn finish(&mut self, end: End) {
+        self.truncated |= end == End::Lost;
+        self.hash = hash_of(self.frames());
+    }
+
+    /// Makes this the stack of these frames, whose hash is known; as far as there is room.
+    pub(crate) fn set(&mut self, frames: &[usize], hash: u64, end: End) {
+        self.clear();
+        match self.frames.get_mut(..frames.len()) {
+            Some(room) => {
+                room.copy_from_slice(frames);
+                self.len = frames.len();
+                self.truncated = end == End::Lost;
+                self.hash = hash;
+            }
+            None => {
+                let _ = frames.iter().all(|address| self.push(*address));
+                self.finish(end);
+            }
+        }
+    }
 }
 
-/// Captures the stack outside of the marked function and of the allocator's frames around it.
-/// Empty if it cannot be had.
-pub(crate) fn capture(mark: Mark) -> Stack {
-    let mut stack = Stack::new();
-    let mut in_plumbing = true;
-    let end = unwind::walk(mark, &mut |address| {
-        in_plumbing = in_plumbing && is_plumbing(address);
-        in_plumbing || stack.push(address)
-    });
-    stack.truncated |= end == End::Lost;
-    stack
+/// The hash of a stack, from that of its outer part and the address of the frame within. So what
+/// is known of an outer part holds for all stacks with it.
+#[inline(always)]
+pub(crate) fn hash_outwards(outer: u64, address: usize) -> u64 {
+    (outer ^ address as u64)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .rotate_left(29)
+}
+
+/// The hash of a whole stack.
+pub(crate) fn hash_of(frames: &[usize]) -> u64 {
+    let outermost_first = frames.iter().rev();
+    outermost_first.fold(0, |hash, address| hash_outwards(hash, *address))
+}
+
+/// Captures the stack outside of a function, without the allocator's frames, for some work. The stack
+/// is empty if it cannot be had. Takes [room](super::room) on the caller's own stack.
+pub(crate) fn with_captured<T>(from: &Registers, work: impl FnOnce(&Stack) -> T) -> T {
+    static NONE: Stack = Stack::new();
+    let Some(mut pages) = Kept::take() else {
+        return work(&NONE);
+    };
+    // SAFETY: zeroed when it was made, which is valid, and this walk's alone until it is put back.
+    let kept = unsafe { pages.as_mut() };
+    let mut memory = StackMemory::new(from.sp, &mut kept.copies);
+    unwind::walk(from, &mut memory, Some(&mut kept.last), &mut kept.stack);
+    let result = work(&kept.stack);
+    Kept::put(pages);
+    result
+}
+
+/// What a walk keeps for the next one on the same thread, and works with.
+#[repr(C)]
+struct Kept {
+    last: LastWalk,
+    stack: Stack,
+    copies: PageCopies,
+}
+
+/// Threads that each find their own again. More of them share.
+const KEEP: usize = 16;
+
+static KEPT: Pool<Kept, KEEP> = Pool::new();
+static MADE: AtomicUsize = AtomicUsize::new(0);
+
+impl Kept {
+    fn take() -> Option<NonNull<Kept>> {
+        // Relaxed: whether there are more or fewer by one than that is no matter.
+        let may_make = MADE.load(Ordering::Relaxed) < KEEP;
+        KEPT.take_own(thread::number())
+            .or_else(|| (!may_make).then(|| KEPT.take()).flatten())
+            .or_else(Kept::make)
+    }
+
+    fn make() -> Option<NonNull<Kept>> {
+        let pages = own::map(own::whole_pages(size_of::<Kept>())?)?;
+        MADE.fetch_add(1, Ordering::Relaxed);
+        Some(pages.cast())
+    }
+
+    fn put(kept: NonNull<Kept>) {
+        if !KEPT.put(thread::number(), kept)
+            && let Some(bytes) = own::whole_pages(size_of::<Kept>())
+        {
+            MADE.fetch_sub(1, Ordering::Relaxed);
+            // SAFETY: mapped by `make` with this size, and nobody's.
+            unsafe { own::unmap(kept.cast(), bytes) };
+        }
+    }
 }
 
 const MAX_PLUMBING: usize = 24;
@@ -75,18 +180,25 @@ fn plumbing() -> impl Iterator<Item = usize> {
         .take_while(|&known| known != 0)
 }
 
-fn is_plumbing(address: usize) -> bool {
+pub(crate) fn is_plumbing(address: usize) -> bool {
     plumbing().any(|known| known == address)
 }
 
-/// The stack that the slow path saw last while calibrating.
-static SEEN: Mutex<Stack> = Mutex::new(Stack::new());
+/// The stack that the slow path saw last while calibrating. A process that was forked meanwhile has
+/// its own: nobody would ever unlock its parent's there.
+static SEEN: PerProcess<Mutex<Stack>> = PerProcess::new();
+
+fn seen() -> Option<MutexGuard<'static, Stack>> {
+    SEEN.get_or_init(|| Mutex::new(Stack::new())).map(lock)
+}
 
 /// What the slow path does in place of sampling while this thread is calibrating.
-pub(crate) fn see(mark: Mark) {
-    let mut stack = Stack::new();
-    unwind::walk(mark, &mut |address| stack.push(address));
-    *SEEN.lock().unwrap_or_else(PoisonError::into_inner) = stack;
+pub(crate) fn see(from: &Registers) {
+    with_captured(from, |stack| {
+        if let Some(mut seen) = seen() {
+            *seen = stack.clone();
+        }
+    });
 }
 
 /// Learns the plumbing of each way to allocate, by allocating and comparing the stack that the
@@ -101,8 +213,7 @@ pub(crate) fn learn_plumbing() {
 #[inline(never)]
 fn probe() {
     let layout = Layout::new::<[u64; 2]>();
-    let mut outside = Stack::new();
-    unwind::walk(Mark::here(), &mut |address| outside.push(address));
+    let outside = with_captured(&Registers::here(), Stack::clone);
     // SAFETY: ordinary allocations of 16 and 32 bytes, checked for null and freed with the layout
     // that they have then.
     unsafe {
@@ -132,7 +243,7 @@ fn probe() {
 
 /// Takes the frames of [`SEEN`] that lie inside of the probe as plumbing.
 fn learn(outside: &Stack) {
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(mut seen) = seen() else { return };
     // One frame is the probe's own.
     let inside = seen
         .frames()

@@ -7,12 +7,12 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::sampler::{Countdown, Rng, mix};
-use super::scopes::ScopeId;
-use super::supply::Supply;
 
 /// Bytes that a muted thread may allocate before its countdown runs out: never.
 const MUTED: i64 = i64::MAX / 2;
 
+/// The countdown first, where the fast path needs no offset.
+#[repr(C)]
 struct Thread {
     left: Cell<i64>,
     /// The countdown while the thread is muted.
@@ -26,8 +26,11 @@ struct Thread {
     number: Cell<u32>,
     stack: Cell<(usize, usize)>,
     membership: Cell<Membership>,
-    supply: Cell<Option<Supply>>,
 }
+
+/// Names a [scope](super::scopes); never the same twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScopeId(pub(super) u32);
 
 /// Whether a thread is in a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,6 @@ thread_local! {
             number: Cell::new(0),
             stack: Cell::new((0, 0)),
             membership: Cell::new(Membership::Unknown),
-            supply: Cell::new(None),
         }
     };
 }
@@ -158,11 +160,6 @@ impl Drop for Muted {
     }
 }
 
-/// Whether this thread is muted.
-pub(crate) fn is_muted() -> bool {
-    THREAD.with(|thread| thread.mutes.get() > 0)
-}
-
 /// A small number for this thread, spread evenly: which arena and which caches it prefers.
 pub(crate) fn number() -> usize {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -192,32 +189,6 @@ pub(crate) fn membership() -> Membership {
 
 pub(crate) fn join(membership: Membership) {
     THREAD.with(|thread| thread.membership.set(membership));
-}
-
-/// Runs `make` with every allocation of this muted thread going to the slow path, which will find
-/// the [`supply`].
-pub(crate) fn supplied<T>(supply: Supply, make: impl FnOnce() -> T) -> T {
-    THREAD.with(|thread| {
-        let left = thread.left.get();
-        set_supply(supply);
-        let made = make();
-        thread.supply.set(None);
-        thread.left.set(left);
-        made
-    })
-}
-
-/// What is left for a thread in [`supplied`].
-pub(crate) fn supply() -> Option<Supply> {
-    THREAD.with(|thread| thread.supply.get())
-}
-
-/// Leaves so much for this thread, which is in [`supplied`].
-pub(crate) fn set_supply(supply: Supply) {
-    THREAD.with(|thread| {
-        thread.supply.set(Some(supply));
-        thread.left.set(-1);
-    });
 }
 
 /// Runs `probe` with every allocation of this thread going to the slow path, which will see

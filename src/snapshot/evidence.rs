@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::Error;
 use crate::record::live::LiveSample;
 use crate::record::sites::{self, SiteId};
-use crate::record::{clock, sampler, settings};
+use crate::record::{self, clock, sampler, settings};
 
 pub(crate) use crate::record::deaths::{Cell, Deaths, shift_for};
 
@@ -89,22 +89,28 @@ impl LiveObject {
     }
 }
 
-/// All sites' counters now.
-pub(crate) fn readings() -> Vec<Past> {
+/// What is to be done now and then outside of malloc.
+pub(crate) fn maintain() {
+    record::maintain();
+}
+
+/// All sites' counters now; `None` without memory for them.
+pub(crate) fn readings() -> Option<Vec<Past>> {
     let read = |(id, site): &(SiteId, sites::Site)| Past {
         site: SiteKey(*id),
         samples: site.samples,
         allocated: take::totals(&site.allocated),
         freed: take::totals(&site.freed),
     };
-    sites::read().iter().map(read).collect()
+    let sites = sites::read()?.sites;
+    Some(sites.iter().map(read).collect())
 }
 
 /// A snapshot, and where in it what each key names is.
 #[cfg(feature = "server")]
 pub(crate) fn with_keys() -> Result<(Snapshot, Vec<(SiteKey, usize)>), Error> {
     super::check_installed()?;
-    let (snapshot, places) = super::muted(|| take::take(Extent::Growth));
+    let (snapshot, places) = super::muted(|| take::take(Extent::Growth))?;
     Ok((snapshot, keys(places).collect()))
 }
 

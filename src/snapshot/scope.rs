@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 
 use crate::Error;
 use crate::record::scopes::{self, Opened};
-use crate::record::settle_deferred;
 
 use super::evidence::{self, SiteKey};
 use super::{Extent, Snapshot, check_installed, muted, take};
@@ -49,7 +48,6 @@ impl Scope {
             bytes: level.bytes,
             objects: level.objects,
         };
-        settle_deferred();
         scopes::levels(self.opened.id)
             .into_iter()
             .map(level)
@@ -69,7 +67,7 @@ impl Drop for Scope {
 }
 
 /// A snapshot, and where in it what each key names is.
-pub(crate) fn with_keys() -> (Snapshot, HashMap<SiteKey, usize>) {
-    let (snapshot, places) = take::take(Extent::Counters);
-    (snapshot, evidence::keys(places).collect())
+pub(crate) fn with_keys() -> Result<(Snapshot, HashMap<SiteKey, usize>), Error> {
+    let (snapshot, places) = take::take(Extent::Counters)?;
+    Ok((snapshot, evidence::keys(places).collect()))
 }

@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use crate::error::Error;
 use crate::record::fork::{self, PerProcess};
 use crate::record::live::{self, LiveSample};
 use crate::record::loss::{self, Loss};
@@ -19,21 +20,24 @@ use super::{Dropped, Extent, Facts, Info, Location, Module, Site, Snapshot, Tota
 pub(super) type Places = Vec<(SiteId, usize)>;
 
 /// A snapshot, and where what was counted is in it.
-pub(super) fn take(extent: Extent) -> (Snapshot, Places) {
+///
+/// # Errors
+///
+/// [`Error::Memory`] if the system refuses memory for a copy of the tables.
+pub(super) fn take(extent: Extent) -> Result<(Snapshot, Places), Error> {
     // Before the samples: what is born meanwhile must not look like a pause after it.
     let now = evidence::tick_now();
-    modules::refresh();
-    record::settle_deferred();
+    record::maintain();
     // Samples before sites: but for those that are being entered at this moment, a sample that is
     // read was counted at its site by the time that is.
     let now_ns = clock::now_ns();
-    let live = live::read();
+    let live = live::read().ok_or(Error::Memory)?;
     let ages = ages(&live, now_ns);
-    let counted = sites::read();
-    let modules = modules::current().map_or(&[][..], |list| &list.modules);
+    let counted = sites::read().ok_or(Error::Memory)?;
+    let modules = modules::current().map_or(&[][..], |list| &list.modules[..]);
     let mut locations = Locations::new(modules);
     let mut joined = Joined::default();
-    for (id, site) in &counted {
+    for (id, site) in &counted.sites {
         joined.add(*id, locations.site(*id, site, ages.get(id)));
     }
     let Joined { sites, places, .. } = joined;
@@ -48,7 +52,7 @@ pub(super) fn take(extent: Extent) -> (Snapshot, Places) {
         sites,
         names: OnceLock::new(),
     };
-    (snapshot, places)
+    Ok((snapshot, places))
 }
 
 /// Sites of one id as one: code that was unloaded, and loaded again at another address, is counted
@@ -268,7 +272,7 @@ fn notes() -> Vec<String> {
     note(Loss::NoMemory, "there was no memory to record {} samples");
     note(
         Loss::SitesFull,
-        "the table of sites is full; {} samples are counted together in one overflow site",
+        "there was no room for more sites; {} samples are counted together in one overflow site",
     );
     note(
         Loss::NoStack,
@@ -297,9 +301,14 @@ fn notes() -> Vec<String> {
     }
     let doublings = settings::doublings();
     if doublings > 0 {
+        let now = if settings::is_doubled() {
+            ""
+        } else {
+            "; it is back at what was asked for"
+        };
         notes.push(format!(
             "the sampling interval was doubled {doublings} times because the table of live \
-             samples was running full"
+             samples was running full{now}"
         ));
     }
     if settings::interval() == 0 {

@@ -11,6 +11,7 @@ use addr2line::gimli::{DwarfSections, EndianSlice, RunTimeEndian, SectionId};
 use memmap2::Mmap;
 use object::{Object as _, ObjectSection as _, ObjectSegment as _, SegmentFlags};
 
+use crate::process::{WORK_BYTES, check_room};
 use crate::snapshot::Module;
 
 /// Compressed debug sections that would grow beyond this are not read.
@@ -119,6 +120,7 @@ pub(super) fn sections<'a>(object: &object::File<'a>) -> Option<Sections<'a>> {
         let data = section.compressed_data().ok()?;
         if data.format != object::CompressionFormat::None {
             budget = budget.checked_sub(data.uncompressed_size)?;
+            has_room(data.uncompressed_size).ok()?;
         }
         data.decompress().ok()
     };
@@ -142,9 +144,11 @@ fn parse(bytes: &Mmap) -> Option<object::File<'_>> {
 /// `None` if it is not a file.
 fn map(path: &Path) -> io::Result<Option<Mmap>> {
     // Opening anything else, such as a pipe, might wait.
-    if !fs::metadata(path)?.is_file() {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
         return Ok(None);
     }
+    has_room(metadata.len())?;
     let file = File::open(path)?;
     // SAFETY: the mapping is private and read only, and the bytes must not change while it is
     // there. The file is, or is about to be compared with, one that is loaded and executed from in
@@ -152,6 +156,13 @@ fn map(path: &Path) -> io::Result<Option<Mmap>> {
     // not write into them, and the kernel forbids it for the executable. Whoever truncates a
     // loaded library has killed the process with or without this mapping.
     unsafe { Mmap::map(&file) }.map(Some)
+}
+
+/// An error unless there is room for so much of a file and for what is made of it, which takes about
+/// as much again, in two reports at once.
+fn has_room(bytes: u64) -> io::Result<()> {
+    let room = bytes.saturating_mul(4).saturating_add(WORK_BYTES);
+    check_room(room).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))
 }
 
 /// Whether a module was loaded from this file: same build id, or, where it has none, the kernel

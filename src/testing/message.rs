@@ -167,21 +167,18 @@ fn short(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The names of sites.
-struct Names {
-    snapshot: Snapshot,
-    places: HashMap<SiteKey, usize>,
-}
+/// The names of sites; none without memory for them.
+struct Names(Option<(Snapshot, HashMap<SiteKey, usize>)>);
 
 impl Names {
     fn new() -> Self {
-        let (snapshot, places) = with_keys();
-        Names { snapshot, places }
+        Names(with_keys().ok())
     }
 
     fn of(&self, key: SiteKey) -> Option<(&Snapshot, &Site)> {
-        let place = self.places.get(&key)?;
-        Some((&self.snapshot, self.snapshot.sites.get(*place)?))
+        let (snapshot, places) = self.0.as_ref()?;
+        let place = places.get(&key)?;
+        Some((snapshot, snapshot.sites.get(*place)?))
     }
 
     /// `bytes::BytesMut::reserve (bytes 1.10.1) ← chat::decode (src/chat.rs:88)`.

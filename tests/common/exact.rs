@@ -93,9 +93,8 @@ fn free_all(blocks: Receiver<Block>) {
     }
 }
 
-/// Sampling each allocation, every number must be exact, whichever threads allocate and free.
-pub fn counts_are_exact() {
-    heapwatch::set_interval(1).unwrap();
+/// Runs the script on several threads. Returns what they have kept.
+pub fn script_on_threads() -> Vec<Block> {
     let (elsewhere, blocks) = channel();
     let freer = thread::spawn(move || free_all(blocks));
     let scripts: Vec<_> = (0..THREADS)
@@ -110,38 +109,43 @@ pub fn counts_are_exact() {
         .flat_map(|script| script.join().unwrap())
         .collect();
     freer.join().unwrap();
+    kept
+}
 
+/// Sampling each allocation, every number must be exact, whichever threads allocate and free. May be called again:
+/// what counts is what was added.
+pub fn counts_are_exact() {
+    heapwatch::set_interval(1).unwrap();
+    let before = heapwatch::snapshot().unwrap();
+    let kept = script_on_threads();
     let n = THREADS * ROUNDS;
-    let snapshot = heapwatch::snapshot().unwrap();
+    let since = Since::new(&before);
     // Of the plain blocks none is live at its first site: even the kept one was resized.
     check(
-        &snapshot,
+        &since,
         "plain",
         plain as *const (),
         (0, 0),
         (n * 5, n * PLAIN.iter().sum::<usize>()),
     );
     check(
-        &snapshot,
+        &since,
         "zeroed",
         zeroed as *const (),
         (n, n * 24),
         (n * 2, n * 5024),
     );
-    check(&snapshot, "grow", grow as *const (), (0, 0), (n, n * 300));
+    check(&since, "grow", grow as *const (), (0, 0), (n, n * 300));
     check(
-        &snapshot,
+        &since,
         "shrink",
         shrink as *const (),
         (n, n * 64),
         (n, n * 64),
     );
-    check(&snapshot, "fail", fail as *const (), (0, 0), (0, 0));
-    let lines: Vec<Counts> = by_line(&snapshot, two_lines as *const ())
-        .into_values()
-        .collect();
+    check(&since, "fail", fail as *const (), (0, 0), (0, 0));
     assert_eq!(
-        lines,
+        since.by_line(two_lines as *const ()),
         [
             Counts::exact((0, 0), (n, n * 77)),
             Counts::exact((n, n * 78), (n, n * 78))
@@ -152,33 +156,58 @@ pub fn counts_are_exact() {
     for block in kept {
         block.free();
     }
-    let snapshot = heapwatch::snapshot().unwrap();
+    let since = Since::new(&before);
     check(
-        &snapshot,
+        &since,
         "zeroed, all freed",
         zeroed as *const (),
         (0, 0),
         (n * 2, n * 5024),
     );
     check(
-        &snapshot,
+        &since,
         "shrink, all freed",
         shrink as *const (),
         (0, 0),
         (n, n * 64),
     );
-    assert_eq!(snapshot.info().dropped, [], "nothing may be lost here");
+    assert_eq!(since.now.info().dropped, [], "nothing may be lost here");
+}
+
+/// What was counted between two snapshots.
+struct Since<'s> {
+    before: &'s Snapshot,
+    now: Snapshot,
+}
+
+impl Since<'_> {
+    fn new(before: &Snapshot) -> Since<'_> {
+        let now = heapwatch::snapshot().unwrap();
+        Since { before, now }
+    }
+
+    fn through(&self, function: *const ()) -> Counts {
+        through(&self.now, function) - through(self.before, function)
+    }
+
+    fn by_line(&self, function: *const ()) -> Vec<Counts> {
+        let before = by_line(self.before, function);
+        by_line(&self.now, function)
+            .into_iter()
+            .map(|(line, now)| now - before.get(&line).copied().unwrap_or_default())
+            .collect()
+    }
 }
 
 fn check(
-    snapshot: &Snapshot,
+    since: &Since<'_>,
     name: &str,
     function: *const (),
     live: (usize, usize),
     allocated: (usize, usize),
 ) {
     assert_eq!(
-        through(snapshot, function),
+        since.through(function),
         Counts::exact(live, allocated),
         "{name}"
     );
@@ -201,11 +230,12 @@ fn map_of(n: u64) -> std::collections::BTreeMap<u64, String> {
 /// std's own collections go the same ways: a growing vector is one live object of its capacity.
 pub fn collections_are_exact() {
     heapwatch::set_interval(1).unwrap();
+    let before = heapwatch::snapshot().unwrap();
     let mut vec = Vec::new();
     push_to(&mut vec);
     let capacities = (2..=10).map(|log2| 8_usize << log2);
     check(
-        &heapwatch::snapshot().unwrap(),
+        &Since::new(&before),
         "vec",
         push_to as *const (),
         (1, 8 * vec.capacity()),

@@ -5,11 +5,17 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod branches;
+pub mod build;
 pub mod child;
+pub mod either;
 pub mod exact;
+pub mod late;
 #[cfg(feature = "server")]
 pub mod program;
 pub mod random;
+pub mod setting;
+pub mod stacks;
+pub mod status;
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;

@@ -22,7 +22,6 @@ impl Program {
     /// Starts the test `test` of this binary as the program: it must call [`obey`] in a child.
     pub fn start(test: &str) -> Program {
         let mut child = child::command(test)
-            .arg("--include-ignored")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
