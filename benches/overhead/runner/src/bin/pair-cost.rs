@@ -13,10 +13,13 @@ const MANY: u64 = 1_200_000;
 
 /// For `--sizes`: around what jemalloc keeps per thread, and beyond.
 const SIZES_KIB: [usize; 7] = [8, 16, 32, 33, 64, 128, 256];
-const FEW_LARGE: u64 = 2_000;
-const MANY_LARGE: u64 = 22_000;
-/// What a large block costs depends on the free ones that happen to lie beside it.
+/// Few, and the least of three counts: a large block costs jemalloc half as much again while free
+/// ones lie beside it, and in a longer run they come and go.
+const FEW_LARGE: u64 = 1_000;
+const MANY_LARGE: u64 = 4_000;
 const COUNTS: usize = 3;
+
+const TIMED: u64 = 20_000;
 /// Runs of a program of which the fastest counts; each reports its own fastest stretch.
 const ROUNDS: usize = 7;
 
@@ -139,7 +142,7 @@ fn nanoseconds(pairs: &[Loop; 2]) -> anyhow::Result<[f64; 2]> {
     let mut fastest = [f64::INFINITY; 2];
     for _ in 0..ROUNDS {
         for (fastest, pairs) in fastest.iter_mut().zip(pairs) {
-            let told = pairs.output(MANY_LARGE)?;
+            let told = pairs.output(TIMED)?;
             *fastest = fastest.min(told.trim().parse().context("nanoseconds")?);
         }
     }
