@@ -11,7 +11,7 @@ use std::ptr;
 use crate::Error;
 use crate::config::MAX_INTERVAL;
 use crate::record::unwind::Registers;
-use crate::record::{self, live, loss, region, settings, thread};
+use crate::record::{self, live, region, settings, thread};
 
 #[cfg(feature = "jemalloc")]
 use jemalloc::Jemalloc as Inner;
@@ -26,7 +26,7 @@ use std::alloc::System as Inner;
 /// ```
 ///
 /// Memory comes from the inner allocator, so its speed and its settings are the program's as before.
-/// Only sampled blocks below 32 KiB, one in 512 KiB of allocations, are placed by heapwatch
+/// Only sampled blocks of at most 32 KiB, one in 512 KiB of allocations, are placed by heapwatch
 /// itself:
 ///
 /// ```
@@ -99,7 +99,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
         // Nearly all alignments are at most a word's, and jemalloc's wrapper asks that again: so both
         // become one branch, behind which the alignment does not matter.
         if layout.align() <= align_of::<usize>() {
-            if layout.size() < region::LARGE {
+            if layout.size() <= region::MAX_SMALL {
                 // SAFETY: the caller's promise; the block is not in the region.
                 return unsafe { self.inner.dealloc(ptr, layout) };
             }
@@ -108,7 +108,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
             return unsafe { self.inner.dealloc(ptr, layout) };
         }
         // SAFETY: the caller's promise.
-        unsafe { self.dealloc_slow(ptr, layout) }
+        unsafe { self.dealloc_large(ptr, layout) }
     }
 
     #[inline]
@@ -175,7 +175,7 @@ impl<A: GlobalAlloc> Alloc<A> {
         } else if is_large {
             record::allocated(here, block.addr(), layout.size(), interval);
         } else {
-            loss::count(region::why_not());
+            record::count_refused();
         }
         block
     }
@@ -183,7 +183,7 @@ impl<A: GlobalAlloc> Alloc<A> {
     /// # Safety
     ///
     /// As [`GlobalAlloc::alloc`].
-    #[inline(always)]
+    #[inline]
     unsafe fn alloc_inner(&self, layout: Layout, zeroed: bool) -> *mut u8 {
         // SAFETY: the caller's promise. Zeroing is left to the inner allocator, which knows when
         // fresh pages are zero already.
@@ -196,6 +196,24 @@ impl<A: GlobalAlloc> Alloc<A> {
         }
     }
 
+    /// Apart from the slow path, as it mostly has nothing to do.
+    ///
+    /// # Safety
+    ///
+    /// As [`GlobalAlloc::dealloc`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn dealloc_large(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise; the block is not in the region.
+        unsafe {
+            if live::may_have(ptr.addr()) {
+                self.dealloc_slow(ptr, layout);
+            } else {
+                self.inner.dealloc(ptr, layout);
+            }
+        }
+    }
+
     /// # Safety
     ///
     /// As [`GlobalAlloc::dealloc`].
@@ -204,13 +222,12 @@ impl<A: GlobalAlloc> Alloc<A> {
     unsafe fn dealloc_slow(&self, ptr: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise; the block is given back to whom it came from.
         unsafe {
-            if region::contains(ptr) {
+            if let Some(place) = region::find(ptr) {
                 record::settle(ptr.addr());
-                region::free(ptr);
+                region::free(place);
             } else {
-                if region::is_large(layout.size(), layout.align()) && live::may_have(ptr.addr()) {
-                    record::settle(ptr.addr());
-                }
+                // Only a large block gets here, unless it comes from another copy of this crate.
+                record::settle(ptr.addr());
                 self.inner.dealloc(ptr, layout);
             }
         }
@@ -244,10 +261,12 @@ impl<A: GlobalAlloc> Alloc<A> {
 
     /// The inner allocator's block remains the inner allocator's, which may resize it in place.
     ///
+    /// A function of its own, as the next one, so that the draw before needs little stack.
+    ///
     /// # Safety
     ///
     /// As [`GlobalAlloc::realloc`], and the block is the inner's.
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn realloc_inner(
         &self,
         here: &Registers,
@@ -280,12 +299,12 @@ impl<A: GlobalAlloc> Alloc<A> {
         block
     }
 
-    /// Into the region, within it, or out of it: by a copy of less than 32 KiB.
+    /// Into the region, within it, or out of it: by a copy of at most 32 KiB.
     ///
     /// # Safety
     ///
     /// As [`GlobalAlloc::realloc`].
-    #[inline(always)]
+    #[inline(never)]
     unsafe fn realloc_moving(
         &self,
         here: &Registers,
@@ -311,11 +330,7 @@ impl<A: GlobalAlloc> Alloc<A> {
             };
             if !block.is_null() {
                 ptr::copy_nonoverlapping(ptr, block, layout.size().min(new_size));
-                if may_be_sampled(ptr, layout) {
-                    self.dealloc_slow(ptr, layout);
-                } else {
-                    self.inner.dealloc(ptr, layout);
-                }
+                self.dealloc(ptr, layout);
             }
             block
         }
@@ -366,8 +381,8 @@ pub mod __bench {
     #[inline(never)]
     pub fn capture(out: &mut [usize]) -> usize {
         let here = Registers::here();
-        let copy = |stack: &stack::Stack| {
-            let frames = stack.frames();
+        let copy = |stack: stack::Captured<'_>| {
+            let frames = stack.frames;
             let len = frames.len().min(out.len());
             out[..len].copy_from_slice(&frames[..len]);
             len

@@ -35,6 +35,7 @@ const OWN: &[(&str, c_long)] = &[
     ("prctl", libc::SYS_prctl),
     ("prlimit64", libc::SYS_prlimit64),
     ("process_vm_readv", libc::SYS_process_vm_readv),
+    ("rt_sigprocmask", libc::SYS_rt_sigprocmask),
     ("sched_getaffinity", libc::SYS_sched_getaffinity),
 ];
 

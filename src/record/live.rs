@@ -94,14 +94,15 @@ pub(crate) fn insert(sample: LiveSample) -> Result<usize, Loss> {
     drop(shard);
     if is_large(sample.address) {
         // Relaxed: who frees the block got it from this thread, and so sees this.
-        large_at(hash).fetch_add(1, Ordering::Relaxed);
+        large_at(sample.address).fetch_add(1, Ordering::Relaxed);
     }
     Ok((live.count.fetch_add(1, Ordering::Relaxed) + 1) * parts)
 }
 
 /// Whether a large block may have a sample. The caller owns the block.
+#[inline(always)]
 pub(crate) fn may_have(address: usize) -> bool {
-    large_at(hash_of(address)).load(Ordering::Relaxed) != 0
+    large_at(address).load(Ordering::Relaxed) != 0
 }
 
 /// Takes the sample at an address out, if there is one.
@@ -116,7 +117,7 @@ pub(crate) fn take(address: usize) -> Option<LiveSample> {
     shrink_if_empty(&mut shard);
     drop(shard);
     if is_large(address) {
-        large_at(hash).fetch_sub(1, Ordering::Relaxed);
+        large_at(address).fetch_sub(1, Ordering::Relaxed);
     }
     live.count.fetch_sub(1, Ordering::Relaxed);
     Some(sample)
@@ -214,8 +215,11 @@ fn is_large(address: usize) -> bool {
     !region::may_contain(std::ptr::without_provenance_mut(address))
 }
 
-fn large_at(hash: u64) -> &'static AtomicU32 {
-    &LARGE[hash as usize % LARGE.len()]
+/// One multiplication, because every free of a large block is looked up here.
+#[inline(always)]
+fn large_at(address: usize) -> &'static AtomicU32 {
+    let hash = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    &LARGE[(hash >> 52) as usize % LARGE.len()]
 }
 
 fn hash_of(address: usize) -> u64 {

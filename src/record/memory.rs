@@ -1,23 +1,25 @@
 //! Reads the calling thread's stack without ever crashing.
 //!
-//! The thread's own stack is read directly, from where the walk starts to its upper end. On another
-//! stack, a coroutine's say, the first page is. Elsewhere, and after a wrong guess of the unwinder, the
-//! kernel copies, which answers with an error where a load would crash: whole pages at a time, so that
-//! a walk costs a few system calls.
+//! The thread's own stack is read directly, from where the walk starts, or comes to it, to its upper
+//! end. On another stack, a coroutine's say, the first page is, and page by page what lies above it,
+//! once the kernel has said that it can be. Elsewhere, and after a wrong guess of the unwinder, the kernel copies,
+//! which answers with an error where a load would crash: whole pages at a time. So a walk costs a few
+//! system calls at most.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{fork, thread};
 
 const WORD: usize = size_of::<usize>();
 /// What is copied at once, or a part of it: no page of any system here is smaller.
 const PAGE: usize = 4096;
-/// Pages that are copied by one call.
-const PAGES: usize = 2;
+/// Pages above the first one that are read directly on another stack. A walk that wants what lies
+/// further away has lost its way, or has left that stack.
+const MAX_PAGES: usize = 64;
 /// What is taken for the main thread's stack where its size is not limited.
 const UNLIMITED: usize = 64 << 20;
 
@@ -34,7 +36,7 @@ struct Window {
     start: usize,
     /// Bytes that could be copied.
     len: usize,
-    words: [usize; PAGES * PAGE / WORD],
+    words: [usize; PAGE / WORD],
 }
 
 /// A word of a stack that was read.
@@ -48,15 +50,21 @@ pub(crate) struct Word {
 pub(crate) struct StackMemory<'a> {
     /// Read directly from here...
     from: usize,
-    /// ...to here: the end of the thread's own stack, or of the first page of another one.
+    /// ...to here: the end of the thread's own stack, or of the pages of another one that are known to
+    /// be readable.
     to: usize,
+    /// Whether that stack may go on above.
+    goes_on: bool,
+    /// Whether the walk starts on the thread's own stack.
+    is_own: bool,
     copies: &'a mut PageCopies,
 }
 
 impl<'a> StackMemory<'a> {
     /// For a walk from a stack pointer of this thread's, on whatever stack that is.
     pub(crate) fn new(sp: usize, copies: &'a mut PageCopies) -> StackMemory<'a> {
-        let to = match find_own_stack(sp) {
+        let own = find_own_stack(sp);
+        let to = match own {
             Some((_, high)) => high & !(WORD - 1),
             // Whatever stack this is, the page that its pointer is in is mapped.
             None => (sp | (PAGE - 1)).wrapping_add(1),
@@ -66,6 +74,8 @@ impl<'a> StackMemory<'a> {
         StackMemory {
             from: sp,
             to,
+            goes_on: own.is_none(),
+            is_own: own.is_some(),
             copies,
         }
     }
@@ -73,9 +83,43 @@ impl<'a> StackMemory<'a> {
     /// The word at an address, if it can be read.
     #[inline(always)]
     pub(crate) fn read(&mut self, address: usize) -> Option<usize> {
-        if self.from <= address && address < self.to && address.is_multiple_of(WORD) {
-            // SAFETY: looked at just now.
-            return Some(unsafe { self.read_direct(address) });
+        if !self.reads_directly(address) {
+            return self.read_elsewhere(address);
+        }
+        // SAFETY: looked at just now.
+        Some(unsafe { load(address) })
+    }
+
+    #[inline(always)]
+    fn reads_directly(&self, address: usize) -> bool {
+        self.from <= address && address < self.to && address.is_multiple_of(WORD)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_elsewhere(&mut self, address: usize) -> Option<usize> {
+        if !address.is_multiple_of(WORD) {
+            return None;
+        }
+        let ahead = address.wrapping_sub(self.to);
+        if self.goes_on && ahead < MAX_PAGES * PAGE {
+            while self.to <= address && is_readable(self.to) {
+                self.to += PAGE;
+            }
+        } else if !self.is_own
+            && let Some((_, high)) = own_stack(address)
+            && is_readable(address & !(PAGE - 1))
+        {
+            // From a coroutine's stack to the one that it was resumed on. What is mapped of that
+            // has no gaps.
+            (self.from, self.to) = (address & !(PAGE - 1), high & !(WORD - 1));
+            self.goes_on = false;
+        }
+        if self.reads_directly(address) {
+            // SAFETY: all pages from `from` to `to` were readable when this walk came there. The
+            // stack that a thread runs on stays mapped, and so does its own. Only a wrong guess
+            // leads past their ends, to what lies directly above.
+            return Some(unsafe { load(address) });
         }
         self.copies.read(address)
     }
@@ -87,15 +131,17 @@ impl<'a> StackMemory<'a> {
     /// The address is aligned and in [`direct`](Self::direct).
     #[inline(always)]
     pub(crate) unsafe fn read_direct(&self, address: usize) -> usize {
-        // SAFETY: from the stack pointer to its upper end a stack is mapped, and the address is aligned,
-        // so the word does not reach over the end. Volatile, because other code may hold references to
-        // what is read.
-        unsafe { ptr::with_exposed_provenance::<usize>(address).read_volatile() }
+        // SAFETY: the caller's promise.
+        unsafe { load(address) }
     }
 
-    /// The addresses that are read directly.
+    /// The part of the thread's own stack that is read directly; empty on another stack.
     pub(crate) fn direct(&self) -> Range<usize> {
-        self.from..self.to
+        if self.is_own {
+            self.from..self.to
+        } else {
+            0..0
+        }
     }
 
     /// Place of the first word that has another value now, if any.
@@ -114,15 +160,54 @@ impl<'a> StackMemory<'a> {
     pub(crate) unsafe fn first_changed_direct(&self, words: &[Word]) -> Option<usize> {
         // SAFETY: the caller's promise.
         let difference = |word: &Word| unsafe { self.read_direct(word.address) ^ word.value };
-        let (fours, rest) = words.as_chunks::<4>();
-        for (number, four) in fours.iter().enumerate() {
-            if four.iter().fold(0, |all, word| all | difference(word)) != 0 {
-                let within = four.iter().position(|word| difference(word) != 0);
-                return Some(4 * number + within.unwrap_or_default());
-            }
+        let (eights, rest) = words.as_chunks::<8>();
+        let all = |some: &[Word]| some.iter().fold(0, |all, word| all | difference(word));
+        if eights.iter().all(|eight| all(eight) == 0) && all(rest) == 0 {
+            return None;
         }
-        let within = rest.iter().position(|word| difference(word) != 0)?;
-        Some(words.len() - rest.len() + within)
+        words.iter().position(|word| difference(word) != 0)
+    }
+}
+
+/// The word at an address.
+///
+/// # Safety
+///
+/// It is aligned, and lies between a stack pointer and the upper end of its stack.
+#[inline(always)]
+unsafe fn load(address: usize) -> usize {
+    // SAFETY: from the stack pointer to its upper end a stack is mapped, and the address is aligned, so
+    // the word does not reach over the end. Volatile, because other code may hold references to what is
+    // read.
+    unsafe { ptr::with_exposed_provenance::<usize>(address).read_volatile() }
+}
+
+/// Whether [`probe`] tells what is readable here: emulators of Linux may look at its arguments in
+/// another order.
+static PROBES: AtomicBool = AtomicBool::new(false);
+
+/// Whether the page that begins at an address can be read.
+fn is_readable(page: usize) -> bool {
+    // Relaxed: written before there are walks, and stands for itself.
+    PROBES.load(Ordering::Relaxed) && probe(page) == libc::EINVAL
+}
+
+/// Asks for a set of signals, read from an address, to be blocked in a way that does not exist:
+/// nothing is changed, and the error is EFAULT where the address cannot be read, else EINVAL. A copy by
+/// `process_vm_readv` takes eight times as long.
+fn probe(address: usize) -> i32 {
+    const NO_WAY: libc::c_int = -1;
+    const SET_BYTES: usize = 8;
+    #[cfg(test)]
+    CALLS.with(|calls| calls.set(calls.get() + 1));
+    // SAFETY: the kernel checks the address, and fails in any case; the program sees its own errno
+    // afterwards.
+    unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
+        let none = ptr::null_mut::<libc::c_void>();
+        libc::syscall(libc::SYS_rt_sigprocmask, NO_WAY, address, none, SET_BYTES);
+        std::mem::replace(&mut *errno, before)
     }
 }
 
@@ -133,12 +218,7 @@ impl PageCopies {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     fn read(&mut self, address: usize) -> Option<usize> {
-        if !address.is_multiple_of(WORD) {
-            return None;
-        }
         if let Some(word) = self.windows.iter().find_map(|window| window.word(address)) {
             return Some(word);
         }
@@ -157,23 +237,27 @@ impl Window {
             .flatten()
     }
 
-    /// Copies as many whole pages from here on as are readable.
+    /// Copies the page that begins here, if it is readable.
     fn copy(&mut self, start: usize) {
         let to = libc::iovec {
             iov_base: self.words.as_mut_ptr().cast(),
             iov_len: size_of_val(&self.words),
         };
-        // Apart: only whole ones of these are copied.
-        let from: [_; PAGES] = std::array::from_fn(|page| libc::iovec {
-            iov_base: start.wrapping_add(page * PAGE) as *mut libc::c_void,
+        let from = libc::iovec {
+            iov_base: start as *mut libc::c_void,
             iov_len: PAGE,
-        });
+        };
         #[cfg(test)]
         CALLS.with(|calls| calls.set(calls.get() + 1));
-        // SAFETY: writes at most the words; the kernel checks the other side.
+        // SAFETY: writes at most the words; the kernel checks the other side. The program sees its own
+        // errno afterwards.
         let copied = unsafe {
-            let pages = PAGES as libc::c_ulong;
-            libc::process_vm_readv(libc::getpid(), &raw const to, 1, from.as_ptr(), pages, 0)
+            let errno = libc::__errno_location();
+            let before = *errno;
+            let copied =
+                libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0);
+            *errno = before;
+            copied
         };
         self.start = start;
         self.len = usize::try_from(copied).unwrap_or_default();
@@ -182,19 +266,20 @@ impl Window {
 
 #[cfg(test)]
 thread_local! {
-    /// System calls that copied.
+    /// System calls that copied or probed.
     pub(crate) static CALLS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// Bounds of the calling thread's own stack if they are known and a stack pointer is in them.
 pub(crate) fn own_stack(sp: usize) -> Option<(usize, usize)> {
-    thread::stack().filter(|&(low, high)| low <= sp && sp < high)
+    let (low, high) = thread::stack();
+    (low <= sp && sp < high).then_some((low, high))
 }
 
 /// As [`own_stack`], and finds the bounds out if they are not known.
 pub(crate) fn find_own_stack(sp: usize) -> Option<(usize, usize)> {
     own_stack(sp).or_else(|| {
-        if thread::stack().is_none() {
+        if thread::stack() == (0, 0) {
             let (low, high) = find_bounds(sp);
             // Never 0, which would be unknown: what cannot be had is not asked for again.
             thread::set_stack(low, high.max(1));
@@ -220,8 +305,9 @@ fn find_bounds(sp: usize) -> (usize, usize) {
 /// The largest size of the main thread's stack when the process started, or 0.
 static MAIN_SIZE: AtomicUsize = AtomicUsize::new(0);
 
-/// Notes how large the main thread's stack may become. The kernel keeps mappings away from it by the
-/// limit at start: what is allowed later may be taken already.
+/// Finds out whether the kernel can be asked what is readable, and notes how large the main thread's
+/// stack may become. The kernel keeps mappings away from that by the limit at start: what is allowed
+/// later may be taken already.
 pub(crate) fn prepare() {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -236,6 +322,10 @@ pub(crate) fn prepare() {
     };
     // Relaxed: a number that stands for itself.
     MAIN_SIZE.store(size, Ordering::Relaxed);
+    // Nothing is mapped in the first page; 0 would stand for no set.
+    let (nowhere, here) = (WORD, (&raw const size).addr());
+    let works = probe(nowhere) == libc::EFAULT && probe(here) == libc::EINVAL;
+    PROBES.store(works, Ordering::Relaxed);
 }
 
 /// The main thread's stack lies below the kernel's 16 random bytes. Not by pthread_getattr_np, which

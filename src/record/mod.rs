@@ -130,6 +130,11 @@ pub(crate) fn allocate(here: &Registers, layout: Layout, zeroed: bool, interval:
     block.unwrap_or(ptr::null_mut())
 }
 
+/// Counts a block that [`allocate`] could not give.
+pub(crate) fn count_refused() {
+    loss::count(region::why_not());
+}
+
 /// Records a sampled block that exists and that nobody else knows yet.
 pub(crate) fn allocated(here: &Registers, address: usize, size: usize, interval: u32) {
     if room::with(|| record(here, address, size, interval)).is_none() {
@@ -141,7 +146,7 @@ fn record(here: &Registers, address: usize, size: usize, interval: u32) {
     let now_ns = clock::now_ns();
     let sum = Sum::of(size, interval);
     let Some(site) = stack::with_captured(here, |stack| {
-        if stack.frames().is_empty() {
+        if stack.frames.is_empty() {
             loss::count(Loss::NoStack);
         }
         sites::count(stack, &sum)

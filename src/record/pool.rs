@@ -12,24 +12,44 @@ impl<T, const N: usize> Pool<T, N> {
     }
 
     /// Takes the one in a thread's own slot, which it mostly put there itself.
+    #[inline(always)]
     pub(crate) fn take_own(&self, thread: usize) -> Option<NonNull<T>> {
         // Acquire: pairs with the release in `put`: its last user is done with it.
         NonNull::new(self.0[thread % N].swap(ptr::null_mut(), Ordering::Acquire))
     }
 
     /// Takes any.
+    #[inline(always)]
     pub(crate) fn take(&self) -> Option<NonNull<T>> {
-        (0..N).find_map(|slot| self.take_own(slot))
+        // Iterators would have frames of their own where nothing is optimised, and there may be no
+        // stack for them: here and in `put`.
+        let mut slot = 0;
+        while slot < N {
+            let found = self.take_own(slot);
+            if found.is_some() {
+                return found;
+            }
+            slot += 1;
+        }
+        None
     }
 
-    /// Puts one back, into the thread's own slot if that is free. False if there is no room.
-    pub(crate) fn put(&self, thread: usize, item: NonNull<T>) -> bool {
-        let (before, from) = self.0.split_at(thread % N);
-        from.iter().chain(before).any(|slot| {
-            let null = ptr::null_mut();
-            // Release: pairs with the acquire in `take_own`.
-            slot.compare_exchange(null, item.as_ptr(), Ordering::Release, Ordering::Relaxed)
-                .is_ok()
-        })
+    /// Puts one back into the thread's own slot; what was there moves on to the next. Returns one if
+    /// there is no room for all.
+    #[inline(always)]
+    pub(crate) fn put(&self, thread: usize, item: NonNull<T>) -> Option<NonNull<T>> {
+        let mut moving = item.as_ptr();
+        let mut tried = 0;
+        while tried < N {
+            let slot = &self.0[thread.wrapping_add(tried) % N];
+            // AcqRel: release pairs with the acquire in `take_own`; acquire, because what was there is
+            // put elsewhere or dropped.
+            moving = slot.swap(moving, Ordering::AcqRel);
+            if moving.is_null() {
+                break;
+            }
+            tried += 1;
+        }
+        NonNull::new(moving)
     }
 }

@@ -25,12 +25,12 @@ use super::sync::lock;
 use super::{clock, own};
 use crate::config::MAX_LIVE_SAMPLES;
 
-/// From this size, or alignment, on a block is large. jemalloc's thread caches end here, and with
-/// that frees which are so cheap that looking the block's address up would show.
-pub(crate) const LARGE: usize = 32 << 10;
+/// Above this size, or alignment, a block is large. jemalloc's thread caches end here, and with that
+/// frees which are so cheap that looking the block's address up would show.
+pub(crate) const MAX_SMALL: usize = 32 << 10;
 
 const LOG_SMALLEST: u32 = 6;
-const CLASSES: usize = (LARGE.ilog2() - LOG_SMALLEST + 1) as usize;
+const CLASSES: usize = (MAX_SMALL.ilog2() - LOG_SMALLEST + 1) as usize;
 const CELLS: usize = MAX_LIVE_SAMPLES;
 const WORDS: usize = CELLS / WORD;
 /// The binary logarithm of the bytes of the smallest class's array.
@@ -96,8 +96,16 @@ pub(crate) fn contains(ptr: *mut u8) -> bool {
     find(ptr).is_some()
 }
 
-/// The class of a block of the region, and its cell.
-fn find(ptr: *mut u8) -> Option<(usize, usize)> {
+/// Where a small sampled block lies: its class, and its cell there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    class: usize,
+    cell: usize,
+}
+
+/// The place of a small sampled block.
+#[inline]
+pub(crate) fn find(ptr: *mut u8) -> Option<Place> {
     // Relaxed: who has a block of the region got it from a thread that saw the base and the length
     // that it lies in, by whatever they synchronised with.
     let base = BASE.load(Ordering::Relaxed);
@@ -109,7 +117,7 @@ fn find(ptr: *mut u8) -> Option<(usize, usize)> {
     let class = class as usize;
     let array = ARRAYS.get(class)?;
     let taken = cell < array.len.load(Ordering::Relaxed) && array.state()?.is_taken(cell);
-    taken.then_some((class, cell))
+    taken.then_some(Place { class, cell })
 }
 
 /// Where a class's array begins in the region.
@@ -120,8 +128,7 @@ fn array_offset(class: u32) -> usize {
 /// Whether blocks of this layout stay with the inner allocator when they are sampled.
 #[inline(always)]
 pub(crate) fn is_large(size: usize, align: usize) -> bool {
-    // Both at once, because the limit is a power of two.
-    size | align >= LARGE
+    size > MAX_SMALL || align > MAX_SMALL
 }
 
 /// Chooses the place of the region, before the first sample; later calls change nothing.
@@ -198,16 +205,9 @@ fn class_of(size: usize, align: usize) -> usize {
     (room.ilog2() - LOG_SMALLEST) as usize
 }
 
-/// Gives a block back.
-///
-/// # Safety
-///
-/// `ptr` came from [`allocate`] and is not used again.
-pub(crate) unsafe fn free(ptr: *mut u8) {
-    let Some((class, cell)) = find(ptr) else {
-        return;
-    };
-    let Some(state) = ARRAYS[class].state() else {
+/// Gives a block back, which is not used again.
+pub(crate) fn free(Place { class, cell }: Place) {
+    let Some(state) = ARRAYS.get(class).and_then(Array::state) else {
         return;
     };
     state.put(cell);
@@ -340,64 +340,4 @@ fn map_at(address: usize) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A block that is found in another class, or not at all, would be freed into the wrong place.
-    #[test]
-    fn every_address_of_a_block_names_its_cell() {
-        prepare();
-        for class in 0..CLASSES {
-            let size = 1 << (LOG_SMALLEST as usize + class);
-            let layout = Layout::from_size_align(size, size).unwrap();
-            let block = allocate(layout, false);
-            assert!(!block.is_null() && block.addr().is_multiple_of(size));
-            assert!(may_contain(block) && contains(block));
-            let found = find(block);
-            assert_eq!(found, find(block.wrapping_add(size - 1)));
-            assert_eq!(found.unwrap().0, class);
-            let (class, last) = (class, CELLS - 1);
-            let end = address(class, last) + size;
-            let next = if class + 1 < CLASSES {
-                address(class + 1, 0)
-            } else {
-                BASE.load(Ordering::Relaxed) + SIZE
-            };
-            assert_eq!(end, next);
-            // SAFETY: allocated above.
-            unsafe { free(block) };
-        }
-    }
-
-    /// Memory that a class keeps is missing to the program.
-    #[test]
-    fn freed_pages_go_back() {
-        const SIZE: usize = 16 << 10;
-        prepare();
-        let layout = Layout::from_size_align(SIZE, 8).unwrap();
-        let blocks: Vec<_> = (0..1000).map(|_| allocate(layout, true)).collect();
-        for block in &blocks {
-            // SAFETY: allocated above with this size, and zeroed.
-            unsafe {
-                assert!((0..SIZE).all(|i| block.add(i).read() == 0));
-                block.write_bytes(1, SIZE);
-            }
-        }
-        for block in blocks {
-            // SAFETY: allocated above.
-            unsafe { free(block) };
-        }
-        let class = (SIZE.ilog2() - LOG_SMALLEST) as usize;
-        let idle = || ARRAYS[class].state().unwrap().idle() * SIZE;
-        // Other tests of this process may have some.
-        assert!(idle() <= 2 * KEPT, "{}", idle());
-        maintain();
-        assert!(idle() <= KEPT, "{}", idle());
-        let block = allocate(layout, true);
-        // SAFETY: allocated just now with this size.
-        unsafe {
-            assert!((0..SIZE).all(|i| block.add(i).read() == 0));
-            free(block);
-        }
-    }
-}
+mod tests;

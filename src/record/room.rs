@@ -4,7 +4,7 @@
 //! the program uses.
 #![allow(unsafe_code)]
 
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use super::pool::Pool;
@@ -27,14 +27,7 @@ pub(crate) fn with<T>(work: impl FnOnce() -> T) -> Option<T> {
     if is_here() {
         return Some(work());
     }
-    let sp = here();
-    elsewhere(move || {
-        // Where the thread's own stack lies is found out once, which takes a system call or two.
-        if thread::stack().is_none() {
-            memory::find_own_stack(sp);
-        }
-        work()
-    })
+    elsewhere(work, Some(here()))
 }
 
 /// As [`with`], for work that is too short to find out where the thread's own stack lies.
@@ -43,27 +36,66 @@ pub(crate) fn briefly<T>(work: impl FnOnce() -> T) -> Option<T> {
     if is_here() {
         return Some(work());
     }
-    elsewhere(work)
+    elsewhere(work, None)
 }
 
 /// Whether this is the thread's own stack, with enough of it left.
-#[inline(always)]
+#[inline]
 fn is_here() -> bool {
     let sp = here();
-    thread::stack().is_some_and(|(low, high)| sp < high && sp.saturating_sub(NEEDED) >= low)
+    let (low, high) = thread::stack();
+    // Where the bounds are unknown, nothing is below the high one.
+    sp < high && sp.saturating_sub(NEEDED) >= low
 }
 
 /// The stack pointer, about.
-#[inline(always)]
+#[inline]
 fn here() -> usize {
     let local = MaybeUninit::<u8>::uninit();
     (&raw const local).addr()
 }
 
+/// Does the work on a stack of ours. With the caller's stack pointer, finds out before where the
+/// thread's own stack lies.
+///
+/// In a build that is not optimised each local of the functions up to the change of stacks takes some
+/// of the stack that there may be too little of. So there are few, and few functions.
 #[cold]
 #[inline(never)]
-fn elsewhere<T>(work: impl FnOnce() -> T) -> Option<T> {
-    Some(Stack::get()?.run(work))
+fn elsewhere<T, F: FnOnce() -> T>(work: F, sp: Option<usize>) -> Option<T> {
+    let mut call = Call {
+        sp,
+        work: Some(work),
+        result: None,
+    };
+    let stack = Stack::get()?;
+    // SAFETY: the top of a stack that nobody else uses, aligned to 16 bytes. `run` gets what it expects,
+    // this thread's alone meanwhile, and does not unwind, as nothing here panics.
+    unsafe {
+        let top = stack.low.as_ptr().add(SIZE);
+        on_stack((&raw mut call).cast(), Call::<F, T>::run, top);
+    }
+    call.result
+}
+
+struct Call<F, T> {
+    sp: Option<usize>,
+    work: Option<F>,
+    result: Option<T>,
+}
+
+impl<F: FnOnce() -> T, T> Call<F, T> {
+    extern "C" fn run(call: *mut u8) {
+        // SAFETY: `elsewhere` passes a call, and waits meanwhile.
+        let call = unsafe { &mut *call.cast::<Self>() };
+        if let Some(sp) = call.sp
+            && thread::stack() == (0, 0)
+        {
+            // Once per thread, as it takes a system call or two.
+            memory::find_own_stack(sp);
+        }
+        call.result = call.work.take().map(|work| work());
+    }
 }
 
 /// A stack of ours, this thread's until it is dropped.
@@ -73,51 +105,27 @@ struct Stack {
 
 impl Stack {
     fn get() -> Option<Stack> {
-        let low = match FREE.take() {
-            Some(low) => low,
-            None => {
-                let low = own::map(SIZE)?;
-                // SAFETY: the lowest page of a mapping made just now. Without a guard nothing else
-                // changes.
-                unsafe { libc::mprotect(low.as_ptr().cast(), own::page_size(), libc::PROT_NONE) };
-                tell_valgrind(low);
-                low
-            }
-        };
-        Some(Stack { low })
+        if let Some(low) = FREE.take() {
+            return Some(Stack { low });
+        }
+        Stack::make()
     }
 
-    fn run<T, F: FnOnce() -> T>(&self, work: F) -> T {
-        struct Call<F, T> {
-            work: ManuallyDrop<F>,
-            result: MaybeUninit<T>,
-        }
-        extern "C" fn call<T, F: FnOnce() -> T>(call: *mut u8) {
-            // SAFETY: `run` passes a call whose work was not done yet, and waits meanwhile.
-            let call = unsafe { &mut *call.cast::<Call<F, T>>() };
-            // SAFETY: it is taken only here, once.
-            let work = unsafe { ManuallyDrop::take(&mut call.work) };
-            call.result.write(work());
-        }
-        let mut request = Call {
-            work: ManuallyDrop::new(work),
-            result: MaybeUninit::<T>::uninit(),
-        };
-        // SAFETY: the top of a stack that nobody else uses, aligned to 16 bytes; `call` gets what it
-        // expects, and does not unwind, as nothing here panics. Afterwards the result is there.
-        unsafe {
-            let top = self.low.as_ptr().add(SIZE);
-            on_stack((&raw mut request).cast(), call::<T, F>, top);
-            request.result.assume_init()
-        }
+    #[inline(never)]
+    fn make() -> Option<Stack> {
+        let low = own::map(SIZE)?;
+        // SAFETY: the lowest page of a mapping made just now. Without a guard nothing else changes.
+        unsafe { libc::mprotect(low.as_ptr().cast(), own::page_size(), libc::PROT_NONE) };
+        tell_valgrind(low);
+        Some(Stack { low })
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        if !FREE.put(0, self.low) {
+        if let Some(low) = FREE.put(0, self.low) {
             // SAFETY: mapped by `get` with this size, and nobody's.
-            unsafe { own::unmap(self.low, SIZE) };
+            unsafe { own::unmap(low, SIZE) };
         }
     }
 }
@@ -231,9 +239,9 @@ mod tests {
             let work = move || {
                 // The first time on a thread, in any case.
                 let first = with(sp).unwrap();
-                assert!(first.abs_diff(sp()) > size);
+                assert_eq!(memory::own_stack(first), None);
                 let second = with(|| std::hint::black_box([sp(); 100])[7]).unwrap();
-                assert_eq!(second.abs_diff(sp()) < size, is_large);
+                assert_eq!(memory::own_stack(second).is_some(), is_large);
             };
             thread.spawn(work).unwrap().join().unwrap();
         }
@@ -246,13 +254,12 @@ mod tests {
             for i in 0..2 * KEPT {
                 scope.spawn(move || {
                     for _ in 0..1000 {
-                        let stack = Stack::get().unwrap();
-                        let kept = stack.run(|| {
+                        let work = || {
                             let mine = std::hint::black_box([i; 64]);
                             std::thread::yield_now();
                             mine.iter().all(|value| *value == i)
-                        });
-                        assert!(kept);
+                        };
+                        assert_eq!(elsewhere(work, None), Some(true));
                     }
                 });
             }

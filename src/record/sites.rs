@@ -26,7 +26,7 @@ use super::sampler::mix;
 use super::settings;
 use super::site_id::{MAX_IN_SHARD, MAX_USE, SHARDS};
 pub(crate) use super::site_id::{OVERFLOW, SiteId};
-use super::stack::Stack;
+use super::stack::Captured;
 use super::sum::Sum;
 use super::sync::lock;
 
@@ -141,10 +141,10 @@ pub(crate) fn prepare() {
 
 /// Counts a new sample at the site of its stack, made if need be; at the overflow site if there is
 /// no room for it. `None` without memory for the table itself.
-pub(crate) fn count(stack: &Stack, sum: &Sum) -> Option<SiteId> {
+pub(crate) fn count(stack: Captured<'_>, sum: &Sum) -> Option<SiteId> {
     let sites = sites()?;
     // Spread, as a stack's is one multiplication per frame.
-    let hash = mix(stack.hash());
+    let hash = mix(stack.hash);
     let number = (hash >> 32) as usize % SHARDS;
     let mut shard = lock(sites.shards.get(number)?);
     let place = shard
@@ -325,12 +325,10 @@ impl Shard {
         }
     }
 
-    fn find(&self, hash: u64, stack: &Stack) -> Option<u32> {
+    fn find(&self, hash: u64, stack: Captured<'_>) -> Option<u32> {
         let same = |place: &u32| {
             self.sites.get(*place as usize).is_some_and(|site| {
-                site.hash == hash
-                    && site.truncated == stack.truncated
-                    && site.stack == stack.frames()
+                site.hash == hash && site.truncated == stack.truncated && site.stack == stack.frames
             })
         };
         self.index.find(hash, same).copied()
@@ -398,7 +396,7 @@ impl Shard {
 
 impl Sites {
     /// `None` if the table is full or there is no memory.
-    fn insert(&self, shard: &mut Shard, hash: u64, stack: &Stack) -> Option<u32> {
+    fn insert(&self, shard: &mut Shard, hash: u64, stack: Captured<'_>) -> Option<u32> {
         // Relaxed: bounds that may be missed by as many sites as there are threads. A shard that
         // gets more than twice its share would exceed what `read` and the numbers allow for.
         if self.count.load(Ordering::Relaxed) >= MAX_SITES
@@ -414,7 +412,7 @@ impl Sites {
         sites.try_reserve(1).ok()?;
         let rehash = |place: &u32| sites.get(*place as usize).map_or(0, |site| site.hash);
         index.try_reserve(1, rehash).ok()?;
-        let frames = Own::Sites.keep(stack.frames())?;
+        let frames = Own::Sites.keep(stack.frames)?;
         let place = free.pop().unwrap_or(sites.len() as u32);
         index.insert_unique(hash, place, rehash);
         match sites.get_mut(place as usize) {

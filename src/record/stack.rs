@@ -3,7 +3,7 @@
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, realloc};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::config::MAX_DEPTH;
@@ -15,79 +15,39 @@ use super::sync::lock;
 use super::unwind::{self, End, LastWalk, Registers};
 use super::{own, thread};
 
-/// A captured stack. All zeroes are an empty one.
-#[derive(Clone)]
-pub(crate) struct Stack {
-    frames: [usize; MAX_DEPTH],
-    len: usize,
-    hash: u64,
+/// A captured stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Captured<'a> {
+    /// Return addresses, innermost first.
+    pub(crate) frames: &'a [usize],
+    /// Of the frames.
+    pub(crate) hash: u64,
     /// Whether outer frames are missing: the depth limit, or unwinding ended before the thread's
     /// first function.
     pub(crate) truncated: bool,
 }
 
-impl Stack {
-    pub(crate) const fn new() -> Stack {
-        Stack {
-            frames: [0; MAX_DEPTH],
-            len: 0,
-            hash: 0,
-            truncated: false,
-        }
-    }
+impl<'a> Captured<'a> {
+    /// Nothing is known of it.
+    pub(crate) const NONE: Captured<'static> = Captured {
+        frames: &[],
+        hash: 0,
+        truncated: true,
+    };
 
-    /// Return addresses, innermost first.
-    pub(crate) fn frames(&self) -> &[usize] {
-        self.frames.get(..self.len).unwrap_or_default()
-    }
-
-    /// A hash of the frames.
-    pub(crate) fn hash(&self) -> u64 {
-        self.hash
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(frames: &[usize]) -> Stack {
-        let mut stack = Stack::new();
-        stack.set(frames, hash_of(frames), End::Reached);
-        stack
-    }
-
-    pub(crate) fn clear(&mut self) {
-        (self.len, self.hash, self.truncated) = (0, 0, false);
-    }
-
-    /// Adds an outer frame; false if there is no room.
-    pub(crate) fn push(&mut self, address: usize) -> bool {
-        let Some(slot) = self.frames.get_mut(self.len) else {
-            self.truncated = true;
-            return false;
-        };
-        *slot = address;
-        self.len += 1;
-        true
-    }
-
-    /// Settles what was pushed.
-    pub(crate) fn finish(&mut self, end: End) {
-        self.truncated |= end == End::Lost;
-        self.hash = hash_of(self.frames());
-    }
-
-    /// Makes this the stack of these frames, whose hash is known; as far as there is room.
-    pub(crate) fn set(&mut self, frames: &[usize], hash: u64, end: End) {
-        self.clear();
-        match self.frames.get_mut(..frames.len()) {
-            Some(room) => {
-                room.copy_from_slice(frames);
-                self.len = frames.len();
-                self.truncated = end == End::Lost;
-                self.hash = hash;
-            }
-            None => {
-                let _ = frames.iter().all(|address| self.push(*address));
-                self.finish(end);
-            }
+    /// A stack of these frames, as many as there may be. Their hash is known.
+    pub(crate) fn new(frames: &'a [usize], hash: u64, end: End) -> Captured<'a> {
+        match frames.get(..MAX_DEPTH) {
+            Some(inner) if inner.len() < frames.len() => Captured {
+                frames: inner,
+                hash: hash_of(inner),
+                truncated: true,
+            },
+            _ => Captured {
+                frames,
+                hash,
+                truncated: end == End::Lost,
+            },
         }
     }
 }
@@ -109,16 +69,14 @@ pub(crate) fn hash_of(frames: &[usize]) -> u64 {
 
 /// Captures the stack outside of a function, without the allocator's frames, for some work. The stack
 /// is empty if it cannot be had. Takes [room](super::room) on the caller's own stack.
-pub(crate) fn with_captured<T>(from: &Registers, work: impl FnOnce(&Stack) -> T) -> T {
-    static NONE: Stack = Stack::new();
+pub(crate) fn with_captured<T>(from: &Registers, work: impl FnOnce(Captured<'_>) -> T) -> T {
     let Some(mut pages) = Kept::take() else {
-        return work(&NONE);
+        return work(Captured::NONE);
     };
     // SAFETY: zeroed when it was made, which is valid, and this walk's alone until it is put back.
     let kept = unsafe { pages.as_mut() };
     let mut memory = StackMemory::new(from.sp, &mut kept.copies);
-    unwind::walk(from, &mut memory, Some(&mut kept.last), &mut kept.stack);
-    let result = work(&kept.stack);
+    let result = work(unwind::walk(from, &mut memory, &mut kept.last));
     Kept::put(pages);
     result
 }
@@ -127,7 +85,6 @@ pub(crate) fn with_captured<T>(from: &Registers, work: impl FnOnce(&Stack) -> T)
 #[repr(C)]
 struct Kept {
     last: LastWalk,
-    stack: Stack,
     copies: PageCopies,
 }
 
@@ -153,7 +110,7 @@ impl Kept {
     }
 
     fn put(kept: NonNull<Kept>) {
-        if !KEPT.put(thread::number(), kept)
+        if let Some(kept) = KEPT.put(thread::number(), kept)
             && let Some(bytes) = own::whole_pages(size_of::<Kept>())
         {
             MADE.fetch_sub(1, Ordering::Relaxed);
@@ -172,6 +129,13 @@ const MAX_PLUMBING: usize = 24;
 /// was inlined where, and recognised by exact address, so that no symbols are needed.
 static PLUMBING: [AtomicUsize; MAX_PLUMBING] = [const { AtomicUsize::new(0) }; MAX_PLUMBING];
 
+/// A bit for each of them, by [`plumbing_bit`], so that most other addresses need no look at them.
+static PLUMBING_BITS: AtomicU64 = AtomicU64::new(0);
+
+fn plumbing_bit(address: usize) -> u64 {
+    1 << (address >> 2 & 63)
+}
+
 fn plumbing() -> impl Iterator<Item = usize> {
     // Relaxed: written before the first sample is taken, and an address stands for itself.
     PLUMBING
@@ -180,23 +144,40 @@ fn plumbing() -> impl Iterator<Item = usize> {
         .take_while(|&known| known != 0)
 }
 
+#[inline(always)]
 pub(crate) fn is_plumbing(address: usize) -> bool {
+    // Relaxed: as above.
+    PLUMBING_BITS.load(Ordering::Relaxed) & plumbing_bit(address) != 0 && is_known(address)
+}
+
+#[inline(never)]
+fn is_known(address: usize) -> bool {
     plumbing().any(|known| known == address)
 }
 
-/// The stack that the slow path saw last while calibrating. A process that was forked meanwhile has
-/// its own: nobody would ever unlock its parent's there.
-static SEEN: PerProcess<Mutex<Stack>> = PerProcess::new();
+/// What the slow path saw last while calibrating. A process that was forked meanwhile has its own:
+/// nobody would ever unlock its parent's there.
+static SEEN: PerProcess<Mutex<Seen>> = PerProcess::new();
 
-fn seen() -> Option<MutexGuard<'static, Stack>> {
-    SEEN.get_or_init(|| Mutex::new(Stack::new())).map(lock)
+/// The innermost frames of a stack, and how many it has.
+#[derive(Default)]
+struct Seen {
+    innermost: [usize; MAX_PLUMBING],
+    frames: usize,
+}
+
+fn seen() -> Option<MutexGuard<'static, Seen>> {
+    SEEN.get_or_init(Default::default).map(lock)
 }
 
 /// What the slow path does in place of sampling while this thread is calibrating.
 pub(crate) fn see(from: &Registers) {
     with_captured(from, |stack| {
         if let Some(mut seen) = seen() {
-            *seen = stack.clone();
+            seen.frames = stack.frames.len();
+            for (slot, address) in seen.innermost.iter_mut().zip(stack.frames) {
+                *slot = *address;
+            }
         }
     });
 }
@@ -213,17 +194,17 @@ pub(crate) fn learn_plumbing() {
 #[inline(never)]
 fn probe() {
     let layout = Layout::new::<[u64; 2]>();
-    let outside = with_captured(&Registers::here(), Stack::clone);
+    let outside = with_captured(&Registers::here(), |stack| stack.frames.len());
     // SAFETY: ordinary allocations of 16 and 32 bytes, checked for null and freed with the layout
     // that they have then.
     unsafe {
         thread::make_due();
         let mut block = alloc(layout);
-        learn(&outside);
+        learn(outside);
         if !block.is_null() {
             thread::make_due();
             let larger = realloc(block, layout, 2 * layout.size());
-            learn(&outside);
+            learn(outside);
             let has = if larger.is_null() {
                 layout
             } else {
@@ -234,27 +215,25 @@ fn probe() {
         }
         thread::make_due();
         let block = alloc_zeroed(layout);
-        learn(&outside);
+        learn(outside);
         if !block.is_null() {
             dealloc(block, layout);
         }
     }
 }
 
-/// Takes the frames of [`SEEN`] that lie inside of the probe as plumbing.
-fn learn(outside: &Stack) {
+/// Takes the frames of [`SEEN`] that lie inside of the probe, which has so many, as plumbing.
+fn learn(outside: usize) {
     let Some(mut seen) = seen() else { return };
+    let seen = std::mem::take(&mut *seen);
     // One frame is the probe's own.
-    let inside = seen
-        .frames()
-        .len()
-        .saturating_sub(outside.frames().len() + 1);
-    for &address in seen.frames().iter().take(inside) {
+    let inside = seen.frames.saturating_sub(outside + 1);
+    for &address in seen.innermost.iter().take(inside) {
         if !is_plumbing(address)
             && let Some(slot) = PLUMBING.get(plumbing().count())
         {
             slot.store(address, Ordering::Relaxed);
+            PLUMBING_BITS.fetch_or(plumbing_bit(address), Ordering::Relaxed);
         }
     }
-    *seen = Stack::new();
 }

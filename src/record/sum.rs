@@ -1,6 +1,6 @@
 //! Sums over samples in fixed point, so that what is added is later subtracted exactly.
 
-use super::sampler::{probability, weight};
+use super::sampler::probability;
 
 /// Bits after the binary point.
 const FRACTION_BITS: u32 = 20;
@@ -28,7 +28,8 @@ impl Sum {
 
     /// What a sample of `size` bytes taken at `interval` stands for.
     pub(crate) fn of(size: usize, interval: u32) -> Sum {
-        let (weight, missed) = (weight(size, interval), 1.0 - probability(size, interval));
+        let probability = probability(size, interval);
+        let (weight, missed) = (1.0 / probability, 1.0 - probability);
         let bytes = size as f64 * weight;
         Sum {
             objects: fixed(weight),
@@ -72,8 +73,15 @@ impl Sum {
     }
 }
 
+#[inline(always)]
 fn fixed(value: f64) -> u128 {
-    (value * ONE) as u128
+    let value = value * ONE;
+    // A conversion to 128 bits is a function of its own, and few sums need it.
+    if value < (1_u64 << 63) as f64 {
+        u128::from(value as u64)
+    } else {
+        value as u128
+    }
 }
 
 fn float(value: u128) -> f64 {

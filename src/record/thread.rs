@@ -174,9 +174,10 @@ pub(crate) fn number() -> usize {
     })
 }
 
-/// Bounds of this thread's stack, low and one past high, as [`set_stack`] left them.
-pub(crate) fn stack() -> Option<(usize, usize)> {
-    THREAD.with(|thread| Some(thread.stack.get()).filter(|&(_, high)| high != 0))
+/// Bounds of this thread's stack, low and one past high, as [`set_stack`] left them; (0, 0) before.
+#[inline]
+pub(crate) fn stack() -> (usize, usize) {
+    THREAD.with(|thread| thread.stack.get())
 }
 
 pub(crate) fn set_stack(low: usize, high: usize) {

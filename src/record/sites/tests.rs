@@ -1,4 +1,5 @@
 use super::*;
+use crate::record::unwind::End;
 
 /// Without its deaths every object of the overflow site that is alive would look as if none had ever died.
 #[test]
@@ -42,17 +43,18 @@ fn sites_of_unloaded_code_are_removed_when_nothing_of_them_is_live() {
         site,
     };
     let sum = Sum::of(100, 1);
-    let stack = Stack::of(&[1, gone]);
-    let id = count(&stack, &sum).unwrap();
+    let frames = [1, gone];
+    let stack = Captured::new(&frames, 7, End::Reached);
+    let id = count(stack, &sum).unwrap();
     reclaim(0, |frame| frame == gone);
-    assert_eq!(count(&stack, &sum), Some(id), "it has live samples");
+    assert_eq!(count(stack, &sum), Some(id), "it has live samples");
     freed(&sample(id), 0);
     freed(&sample(id), 0);
     let before = totals();
     reclaim(0, |frame| frame == gone);
     assert_eq!(totals(), before);
     assert!(deaths(id).is_none(), "the old number names nothing");
-    let again = count(&stack, &sum).unwrap();
+    let again = count(stack, &sum).unwrap();
     assert_ne!(again, id);
     freed(&sample(id), 0);
     assert_eq!(

@@ -2,13 +2,15 @@
 #![allow(unsafe_code)]
 
 use super::{End, Registers};
+use crate::config::MAX_DEPTH;
 use crate::record::memory::StackMemory;
-use crate::record::stack::Stack;
+use crate::record::stack::{Captured, hash_of};
 
-/// Nothing: the platform's unwinder walks the whole stack each time.
+/// Where the frames are put: the platform's unwinder walks the whole stack each time.
 #[repr(C)]
 pub(crate) struct LastWalk {
-    nothing: u8,
+    /// One more than are wanted shows that there are more.
+    frames: [usize; MAX_DEPTH + 1],
 }
 
 pub(crate) fn prepare() {}
@@ -17,16 +19,14 @@ pub(crate) fn maintain() {}
 
 pub(crate) fn modules_changed() {}
 
-/// Puts the return addresses outside of a function into the stack.
-pub(crate) fn walk(
+/// The return addresses outside of a function.
+pub(crate) fn walk<'a>(
     from: &Registers,
     _memory: &mut StackMemory<'_>,
-    _last: Option<&mut LastWalk>,
-    stack: &mut Stack,
-) {
-    stack.clear();
+    last: &'a mut LastWalk,
+) -> Captured<'a> {
     let mut outside = false;
-    let mut full = false;
+    let mut room = last.frames.iter_mut();
     // SAFETY: the caller is muted, so a thread that re-enters does so only through a signal
     // handler, in which malloc is not allowed.
     unsafe {
@@ -35,13 +35,19 @@ pub(crate) fn walk(
             let ip = frame.ip() as usize;
             // Once outside, always: a stack that grew in pieces may go on at lower addresses.
             outside |= frame.sp() as usize > from.sp;
-            if ip == 0 {
-                return false;
+            if !outside || ip == 0 {
+                return ip != 0;
             }
-            full = outside && !stack.push(ip);
-            !full
+            match room.next() {
+                Some(place) => *place = ip,
+                None => return false,
+            }
+            true
         });
     }
-    stack.finish(if full { End::Reached } else { End::Lost });
-    stack.truncated = full;
+    let unused = room.len();
+    let frames = last.frames.get(..last.frames.len() - unused);
+    let frames = frames.unwrap_or_default();
+    // Whether the first function was reached is not known.
+    Captured::new(frames, hash_of(frames), End::Reached)
 }

@@ -17,7 +17,7 @@
 
 use crate::config::MAX_DEPTH;
 use crate::record::memory::{StackMemory, Word};
-use crate::record::stack::{Stack, hash_outwards};
+use crate::record::stack::{Captured, hash_outwards};
 use crate::record::unwind::End;
 
 use super::row::{Frame, Step};
@@ -133,9 +133,9 @@ pub(crate) struct LastWalk {
 }
 
 /// A walk that is going on.
-struct Walk<'a, M> {
+struct Walk<'a, 'm, M> {
     last: &'a mut LastWalk,
-    memory: &'a mut M,
+    memory: &'m mut M,
     /// Frames of this walk, and words that it read, at the starts of their arrays.
     new: usize,
     new_words: usize,
@@ -157,17 +157,21 @@ struct Walk<'a, M> {
 }
 
 /// Walks, with the outcome that a walk without memory has.
-pub(super) fn walk<C: Code, M: Memory>(
+pub(super) fn walk<'a, C: Code, M: Memory>(
     code: &mut C,
     memory: &mut M,
     (from, lr): (Frame, Option<usize>),
-    last: &mut LastWalk,
+    last: &'a mut LastWalk,
     is_plumbing: &impl Fn(usize) -> bool,
-    stack: &mut Stack,
-) {
+) -> Captured<'a> {
     let direct = memory.direct();
-    let usable = last.generation == code.generation()
-        && (last.direct_end == 0 || last.direct_end == direct.end);
+    let direct_end = if direct.contains(&from.sp) {
+        direct.end
+    } else {
+        0
+    };
+    // What cannot be compared by plain loads here is soon replaced by what can.
+    let usable = last.generation == code.generation() && last.direct_end == direct_end;
     let mut walk = Walk {
         last,
         memory,
@@ -177,11 +181,7 @@ pub(super) fn walk<C: Code, M: Memory>(
         kept_words: WORDS,
         kept_sp: usize::MAX,
         visible: 0,
-        direct_end: if direct.contains(&from.sp) {
-            direct.end
-        } else {
-            0
-        },
+        direct_end,
         incomplete: false,
         unreadable: false,
     };
@@ -189,7 +189,7 @@ pub(super) fn walk<C: Code, M: Memory>(
         walk.keep_from(FRAMES.saturating_sub(walk.last.len));
     }
     let ended = walk.run(code, from, lr, is_plumbing);
-    walk.finish(&ended, code.generation(), is_plumbing, stack);
+    walk.finish(&ended, code.generation(), is_plumbing)
 }
 
 /// How a walk ended.
@@ -219,7 +219,7 @@ impl LastWalk {
     }
 }
 
-impl<M: Memory> Walk<'_, M> {
+impl<'a, M: Memory> Walk<'a, '_, M> {
     fn run<C: Code>(
         &mut self,
         code: &mut C,
@@ -449,33 +449,21 @@ impl<M: Memory> Walk<'_, M> {
         true
     }
 
-    /// Moves the new frames to the kept ones, remembers all and fills the stack.
+    /// Remembers all frames. The stack is those outside of the allocator.
     fn finish(
         mut self,
         ended: &Ended,
         generation: usize,
         is_plumbing: &impl Fn(usize) -> bool,
-        stack: &mut Stack,
-    ) {
+    ) -> Captured<'a> {
         if ended.kept < FRAMES {
             self.stays_direct(self.last.direct_end != 0);
         }
         let start = ended.kept - self.new;
-        let outer_words = self.last.words_of(ended.kept);
-        let words_start = WORDS - outer_words - self.new_words;
-        let last = self.last;
-        last.frames.copy_within(..self.new, start);
-        last.addresses.copy_within(..self.new, start);
-        last.words.copy_within(..self.new_words, words_start);
-        let mut hash = last.frames.get(ended.kept).map_or(0, |met| met.hash);
-        let new = start..ended.kept;
-        let frames = last.frames.get_mut(new.clone()).unwrap_or_default();
-        let addresses = last.addresses.get(new).unwrap_or_default();
-        for (met, address) in frames.iter_mut().zip(addresses).rev() {
-            hash = hash_outwards(hash, *address);
-            met.hash = hash;
-            met.words = outer_words + self.new_words - met.words;
+        if self.new > 0 {
+            self.move_new(start, ended.kept);
         }
+        let last = self.last;
         last.len = if self.incomplete { 0 } else { FRAMES - start };
         last.generation = generation;
         last.reached = ended.reached;
@@ -488,6 +476,24 @@ impl<M: Memory> Walk<'_, M> {
         let first = start + plumbing.count();
         let addresses = last.addresses.get(first..).unwrap_or_default();
         let hash = last.frames.get(first).map_or(0, |met| met.hash);
-        stack.set(addresses, hash, ended.end);
+        Captured::new(addresses, hash, ended.end)
+    }
+
+    /// Moves the new frames, and their words, to the kept ones.
+    fn move_new(&mut self, start: usize, kept: usize) {
+        let outer_words = self.last.words_of(kept);
+        let words_start = WORDS - outer_words - self.new_words;
+        let last = &mut *self.last;
+        last.frames.copy_within(..self.new, start);
+        last.addresses.copy_within(..self.new, start);
+        last.words.copy_within(..self.new_words, words_start);
+        let mut hash = last.frames.get(kept).map_or(0, |met| met.hash);
+        let frames = last.frames.get_mut(start..kept).unwrap_or_default();
+        let addresses = last.addresses.get(start..kept).unwrap_or_default();
+        for (met, address) in frames.iter_mut().zip(addresses).rev() {
+            hash = hash_outwards(hash, *address);
+            met.hash = hash;
+            met.words = outer_words + self.new_words - met.words;
+        }
     }
 }

@@ -11,11 +11,10 @@ mod tests;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod x86_64;
 
-use super::{End, Registers};
-use crate::config::MAX_DEPTH;
+use super::Registers;
 use crate::record::memory::StackMemory;
 use crate::record::modules::{self, ModuleList};
-use crate::record::stack::{self, Stack};
+use crate::record::stack::{self, Captured};
 
 #[cfg(target_arch = "aarch64")]
 use aarch64::{Aarch64 as Native, Rule};
@@ -23,14 +22,10 @@ use aarch64::{Aarch64 as Native, Rule};
 use x86_64::{Amd64 as Native, Rule};
 
 use cfi::{Found, Gap};
+use last::Code;
 pub(crate) use last::LastWalk;
-use last::{Code, Memory};
 use row::{Frame, Row, Step};
 use table::Table;
-
-/// Steps after which a walk is going in circles: the depth limit, and room for the frames of the
-/// allocator.
-const MAX_STEPS: usize = MAX_DEPTH + 64;
 
 /// Gets the memory for the rules.
 pub(crate) fn prepare() {
@@ -48,88 +43,32 @@ pub(crate) fn modules_changed() {
     table::clear();
 }
 
-/// Puts the return addresses outside of a function into the stack, innermost first and without the
-/// allocator's own; with the thread's last walk, only what changed since is unwound.
+/// The return addresses outside of a function, innermost first and without the allocator's own. Only
+/// what changed since the thread's last walk is unwound.
 #[inline(never)]
-pub(crate) fn walk(
+pub(crate) fn walk<'a>(
     from: &Registers,
     memory: &mut StackMemory<'_>,
-    last: Option<&mut LastWalk>,
-    stack: &mut Stack,
-) {
-    stack.clear();
-    let Some(list) = modules::current() else {
-        stack.set(&[], 0, End::Lost);
-        return;
+    last: &'a mut LastWalk,
+) -> Captured<'a> {
+    let Some(mut code) = Tables::current() else {
+        return Captured::NONE;
     };
-    let mut code = Tables {
-        list,
-        table: Table::current(),
-        changed: false,
-        missed: false,
-    };
-    let start = Frame {
+    let stack = last::walk(&mut code, memory, start(from), last, &stack::is_plumbing);
+    if code.missed {
+        table::grow_if_needed();
+    }
+    stack
+}
+
+/// Where a walk starts, and the link register there.
+fn start(from: &Registers) -> (Frame, Option<usize>) {
+    let frame = Frame {
         sp: from.sp,
         at: from.ip,
         fp: from.fp,
     };
-    match last {
-        Some(last) => last::walk(
-            &mut code,
-            memory,
-            (start, from.lr),
-            last,
-            &stack::is_plumbing,
-            stack,
-        ),
-        None => walk_all(
-            &mut code,
-            memory,
-            (start, from.lr),
-            &stack::is_plumbing,
-            stack,
-        ),
-    }
-    if code.missed {
-        table::grow_if_needed();
-    }
-}
-
-/// A walk that remembers nothing.
-fn walk_all<C: Code, M: Memory>(
-    code: &mut C,
-    memory: &mut M,
-    (mut frame, mut lr): (Frame, Option<usize>),
-    is_plumbing: &impl Fn(usize) -> bool,
-    stack: &mut Stack,
-) {
-    let mut in_plumbing = true;
-    let mut end = End::Lost;
-    let mut rule = code.rule(frame.at);
-    for _ in 0..MAX_STEPS {
-        let Some(known) = rule else { break };
-        if let Some(caller) = code.caller(known, frame, &mut |at| memory.read(at)) {
-            frame = caller;
-        } else {
-            match code.step(known, frame, lr, &mut |at| memory.read(at)) {
-                Step::To(next) => frame = next,
-                Step::Reached => {
-                    end = End::Reached;
-                    break;
-                }
-                Step::Lost => break,
-            }
-        }
-        lr = None;
-        rule = code.rule(frame.at);
-        let address = frame.at.wrapping_add(1);
-        in_plumbing = in_plumbing && is_plumbing(address);
-        if rule.is_some() && !in_plumbing && !stack.push(address) {
-            end = End::Reached;
-            break;
-        }
-    }
-    stack.finish(end);
+    (frame, from.lr)
 }
 
 /// The rules of loaded code.
@@ -185,6 +124,16 @@ impl Code for Tables {
 }
 
 impl Tables {
+    /// `None` while no module is known.
+    fn current() -> Option<Tables> {
+        Some(Tables {
+            list: modules::current()?,
+            table: Table::current(),
+            changed: false,
+            missed: false,
+        })
+    }
+
     #[cold]
     #[inline(never)]
     fn learn(&mut self, address: usize) -> Option<Rule> {

@@ -4,13 +4,12 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use super::super::last::{self, LastWalk};
+use super::super::last::{self, Code, LastWalk, Memory};
 use super::super::row::{Frame, Step};
-use super::super::{Code, Memory, walk_all, x86_64};
-use super::{no_copies, no_walk};
+use super::super::x86_64;
+use super::{Walked, no_copies, no_walk, walk_all};
 use crate::record::memory::{StackMemory, Word};
 use crate::record::sampler::mix;
-use crate::record::stack::Stack;
 
 const CODE: Range<usize> = 0x10_0000..0x10_0040;
 const ROOM: usize = 4096;
@@ -223,19 +222,13 @@ fn is_plumbing(address: usize) -> bool {
     address % 16 == 5
 }
 
-fn walk_both(code: &mut MadeUp, calls: &mut Calls, last: &mut LastWalk) -> [Stack; 2] {
-    let from = *calls.frames.last().unwrap();
-    let (mut whole, mut remembered) = (Stack::new(), Stack::new());
-    walk_all(code, calls, (from, None), &is_plumbing, &mut whole);
-    last::walk(
-        code,
-        calls,
-        (from, None),
-        last,
-        &is_plumbing,
-        &mut remembered,
-    );
-    [whole, remembered]
+fn walk_both(code: &mut MadeUp, calls: &mut Calls, last: &mut LastWalk) -> [Walked; 2] {
+    let from = (*calls.frames.last().unwrap(), None);
+    let whole = walk_all(code, calls, from, &is_plumbing);
+    [
+        whole,
+        last::walk(code, calls, from, last, &is_plumbing).into(),
+    ]
 }
 
 proptest! {
@@ -256,9 +249,7 @@ proptest! {
                 _ => threads[thread].run(change),
             }
             let [whole, remembered] = walk_both(&mut code, &mut threads[thread], &mut last);
-            prop_assert_eq!(remembered.frames(), whole.frames(), "after {:?}", change);
-            prop_assert_eq!(remembered.truncated, whole.truncated, "after {:?}", change);
-            prop_assert_eq!(remembered.hash(), whole.hash(), "after {:?}", change);
+            prop_assert_eq!(remembered, whole, "after {:?}", change);
         }
     }
 }
@@ -275,7 +266,7 @@ fn an_unchanged_stack_is_not_unwound() {
         };
         let mut last = no_walk();
         let [whole, _] = walk_both(&mut code, &mut calls, &mut last);
-        assert!(whole.frames().len() as u64 >= depth.min(128) - 8, "{depth}");
+        assert!(whole.frames.len() as u64 >= depth.min(128) - 8, "{depth}");
         for (change, most) in [
             (Change::Again, 1),
             (Change::Returns(3), 1),
@@ -283,16 +274,8 @@ fn an_unchanged_stack_is_not_unwound() {
         ] {
             calls.run(&change);
             let from = *calls.frames.last().unwrap();
-            let mut stack = Stack::new();
             code.steps = 0;
-            last::walk(
-                &mut code,
-                &mut calls,
-                (from, None),
-                &mut last,
-                &is_plumbing,
-                &mut stack,
-            );
+            last::walk(&mut code, &mut calls, (from, None), &mut last, &is_plumbing);
             // Where the depth limit cut the stack, what it hid comes into view.
             let shown = if depth > 128 { 3 } else { 0 };
             assert!(

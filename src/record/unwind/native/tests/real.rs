@@ -9,9 +9,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::super::{LastWalk, walk};
-use super::{my_turn, no_copies, no_walk};
+use super::{Walked, my_turn, no_copies, no_walk, walk_plainly};
 use crate::record::memory::{CALLS, PageCopies, StackMemory};
-use crate::record::stack::Stack;
 use crate::record::unwind::Registers;
 
 /// What one thread, or several by turns, walk with.
@@ -33,16 +32,13 @@ impl Walker {
     #[inline(never)]
     fn compare(&mut self) -> usize {
         let from = Registers::here();
-        let (mut whole, mut remembered) = (Stack::new(), Stack::new());
         let mut memory = StackMemory::new(from.sp, &mut self.copies);
-        walk(&from, &mut memory, None, &mut whole);
+        let whole = walk_plainly(&from, &mut memory);
         let mut memory = StackMemory::new(from.sp, &mut self.copies);
-        walk(&from, &mut memory, Some(&mut self.last), &mut remembered);
-        assert_eq!(remembered.frames(), whole.frames());
-        assert_eq!(remembered.truncated, whole.truncated);
-        assert_eq!(remembered.hash(), whole.hash());
+        let remembered = Walked::from(walk(&from, &mut memory, &mut self.last));
+        assert_eq!(remembered, whole);
         self.compared += 1;
-        whole.frames().len()
+        whole.frames.len()
     }
 }
 
@@ -175,12 +171,11 @@ fn through_a_signal_to_the_interrupted_code() {
     #[inline(never)]
     fn stack() -> Vec<usize> {
         let from = Registers::here();
-        let mut stack = Stack::new();
         let mut copies = no_copies();
         let mut memory = StackMemory::new(from.sp, &mut copies);
-        walk(&from, &mut memory, None, &mut stack);
+        let stack = walk_plainly(&from, &mut memory);
         assert!(!stack.truncated);
-        stack.frames().to_vec()
+        stack.frames
     }
     extern "C" fn handler(_: libc::c_int) {
         *INSIDE.lock().unwrap() = stack();
@@ -216,11 +211,10 @@ fn measure_here() -> (Duration, usize, usize) {
         let calls = CALLS.get();
         let start = Instant::now();
         let from = Registers::here();
-        let mut stack = Stack::new();
         let mut memory = StackMemory::new(from.sp, &mut copies);
-        walk(&from, &mut memory, None, &mut stack);
+        let stack = walk_plainly(&from, &mut memory);
         let took = start.elapsed();
-        fastest = fastest.min((took, CALLS.get() - calls, stack.frames().len()));
+        fastest = fastest.min((took, CALLS.get() - calls, stack.frames.len()));
     }
     fastest
 }
