@@ -35,7 +35,8 @@ const UNSAFE: &[&str] = &[
     "record/fork.rs",
     "record/inherit.rs",
     "record/memory.rs",
-    "record/modules.rs",
+    "record/loader.rs",
+    "record/module_list.rs",
     "record/own.rs",
     "record/region.rs",
     "record/room.rs",
@@ -45,6 +46,7 @@ const UNSAFE: &[&str] = &[
     "record/unwind/fallback.rs",
     "record/unwind/mod.rs",
     "record/unwind/native/last.rs",
+    "record/unwind/native/sources.rs",
     "record/unwind/native/table.rs",
     "symbols/object.rs",
 ];

@@ -24,6 +24,8 @@ use super::loss::{self, Loss};
 use super::own::{Own, OwnVec};
 use super::sampler::mix;
 use super::settings;
+pub use super::site::AGE_BUCKETS;
+pub(crate) use super::site::{Site, age_bucket};
 use super::site_id::{MAX_IN_SHARD, MAX_USE, SHARDS};
 pub(crate) use super::site_id::{OVERFLOW, SiteId};
 use super::stack::Captured;
@@ -33,68 +35,6 @@ use super::sync::lock;
 /// A site's deaths are kept from this many samples on: nothing is said of fewer, and most sites
 /// never have more.
 const MIN_SAMPLES_FOR_DEATHS: u64 = 4;
-
-/// Buckets of a histogram of times, each twice as long as the one before.
-pub const AGE_BUCKETS: usize = 40;
-
-/// A stack and what was counted for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Site {
-    /// Return addresses, innermost first. May be read while a [`Reading`] lives, or the shard is
-    /// locked.
-    pub(crate) stack: &'static [usize],
-    pub(crate) truncated: bool,
-    pub(crate) samples: u64,
-    pub(crate) allocated: Sum,
-    pub(crate) freed: Sum,
-    /// Freed samples by lifetime.
-    pub(crate) lifetimes: [u32; AGE_BUCKETS],
-    hash: u64,
-    /// How often its place was used before.
-    uses: u32,
-    /// Place of its deaths in its shard, from the first one on.
-    deaths: Option<u32>,
-    /// The tick from which on no death is missing among them.
-    deaths_since: u32,
-}
-
-impl Site {
-    const fn new(stack: &'static [usize], truncated: bool, hash: u64, uses: u32) -> Site {
-        Site {
-            stack,
-            truncated,
-            samples: 0,
-            allocated: Sum::NOTHING,
-            freed: Sum::NOTHING,
-            lifetimes: [0; AGE_BUCKETS],
-            hash,
-            uses,
-            deaths: None,
-            deaths_since: 0,
-        }
-    }
-
-    fn count(&mut self, sum: &Sum) {
-        self.samples += 1;
-        self.allocated.add(sum);
-    }
-
-    fn count_freed(&mut self, sum: &Sum, bucket: usize) {
-        self.freed.add(sum);
-        if let Some(count) = self.lifetimes.get_mut(bucket) {
-            *count = count.saturating_add(1);
-        }
-    }
-
-    fn add(&mut self, other: &Site) {
-        self.samples += other.samples;
-        self.allocated.add(&other.allocated);
-        self.freed.add(&other.freed);
-        for (count, more) in self.lifetimes.iter_mut().zip(other.lifetimes) {
-            *count = count.saturating_add(more);
-        }
-    }
-}
 
 struct Shard {
     /// Places in `sites`, by the hash of their stacks.
@@ -307,11 +247,6 @@ pub(crate) fn reclaim(keep: usize, is_gone: impl Fn(usize) -> bool) {
             }
         }
     }
-}
-
-/// Which bucket a time falls into: bucket `i` is for less than 2^(i+10) ns, the last for the rest.
-pub(crate) fn age_bucket(ns: u64) -> usize {
-    ((u64::BITS - (ns >> 10).leading_zeros()) as usize).min(AGE_BUCKETS - 1)
 }
 
 impl Shard {

@@ -10,127 +10,16 @@
 //!
 //! What depends on anything else is not remembered: a word that could not be read might be readable
 //! later, and a module that is unknown might be known.
-//!
-//! Frames lie innermost first, the outermost one at the end of its array. So an unchanged outer part
-//! stays where it is, and the new inner frames are put before it.
 #![allow(unsafe_code)]
 
 use crate::config::MAX_DEPTH;
-use crate::record::memory::{StackMemory, Word};
+use crate::record::memory::Word;
 use crate::record::stack::{Captured, hash_outwards};
 use crate::record::unwind::End;
 
+use super::met::{FRAMES, LastWalk, Met, WORDS};
 use super::row::{Frame, Step};
-
-/// Frames after which a walk is going in circles: the depth limit, and room for the frames of the
-/// allocator.
-const FRAMES: usize = MAX_DEPTH + 64;
-const WORDS: usize = 2 * FRAMES;
-
-/// What leads from frame to frame.
-pub(super) trait Code {
-    type Rule: Copy;
-
-    /// The rule at an address; `None` if there is no code that is known.
-    fn rule(&mut self, address: usize) -> Option<Self::Rule>;
-
-    /// The caller of a frame, where all is as usual; else [`step`](Self::step) is to be asked.
-    fn caller(
-        &mut self,
-        rule: Self::Rule,
-        frame: Frame,
-        read: &mut impl FnMut(usize) -> Option<usize>,
-    ) -> Option<Frame>;
-
-    /// A step of any kind; from where a walk starts, with the link register.
-    fn step(
-        &mut self,
-        rule: Self::Rule,
-        frame: Frame,
-        lr: Option<usize>,
-        read: &mut impl FnMut(usize) -> Option<usize>,
-    ) -> Step;
-
-    /// What the rules are from, other than 0; 0 if it has changed since the walk began.
-    fn generation(&self) -> usize;
-}
-
-/// Where words are read. Not a thread's stack in tests.
-pub(super) trait Memory {
-    fn read(&mut self, address: usize) -> Option<usize>;
-
-    fn direct(&self) -> std::ops::Range<usize>;
-
-    /// # Safety
-    ///
-    /// The address is aligned and in [`direct`](Self::direct).
-    unsafe fn read_direct(&self, address: usize) -> usize;
-
-    fn first_changed(&mut self, words: &[Word]) -> Option<usize>;
-
-    /// # Safety
-    ///
-    /// The words' addresses are aligned and in [`direct`](Self::direct).
-    unsafe fn first_changed_direct(&self, words: &[Word]) -> Option<usize>;
-}
-
-impl Memory for StackMemory<'_> {
-    #[inline(always)]
-    fn read(&mut self, address: usize) -> Option<usize> {
-        self.read(address)
-    }
-
-    fn direct(&self) -> std::ops::Range<usize> {
-        self.direct()
-    }
-
-    #[inline(always)]
-    unsafe fn read_direct(&self, address: usize) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe { self.read_direct(address) }
-    }
-
-    fn first_changed(&mut self, words: &[Word]) -> Option<usize> {
-        self.first_changed(words)
-    }
-
-    #[inline(always)]
-    unsafe fn first_changed_direct(&self, words: &[Word]) -> Option<usize> {
-        // SAFETY: the caller's promise.
-        unsafe { self.first_changed_direct(words) }
-    }
-}
-
-/// A frame that was met, but for its address.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Met {
-    sp: usize,
-    fp: usize,
-    /// Of this frame and all outer ones.
-    hash: u64,
-    /// How many words were read from this frame on outwards; while a walk is going on, of its own
-    /// frames, how many had been read before.
-    words: usize,
-}
-
-/// What the last walk met. All zeroes are no walk.
-///
-/// If `direct_end` is not 0, all words are aligned, none lies below the stack pointer of the frame
-/// whose step read it or of any frame further in, and all end at or below `direct_end`.
-#[repr(C)]
-pub(crate) struct LastWalk {
-    generation: usize,
-    direct_end: usize,
-    /// Frames that are remembered, at the end of their arrays.
-    len: usize,
-    /// Whether the outermost frame is the thread's first.
-    reached: bool,
-    frames: [Met; FRAMES],
-    /// Return addresses.
-    addresses: [usize; FRAMES],
-    words: [Word; WORDS],
-}
+use super::sources::{Code, Memory};
 
 /// A walk that is going on.
 struct Walk<'a, 'm, M> {
@@ -199,24 +88,6 @@ struct Ended {
     /// Whether the outermost frame is the thread's first, by what was noted alone.
     reached: bool,
     end: End,
-}
-
-impl LastWalk {
-    fn frame(&self, place: usize) -> Frame {
-        match (self.frames.get(place), self.addresses.get(place)) {
-            (Some(met), Some(address)) => Frame {
-                sp: met.sp,
-                at: address.wrapping_sub(1),
-                fp: met.fp,
-            },
-            _ => Frame::default(),
-        }
-    }
-
-    /// How many words were read from a remembered frame on outwards.
-    fn words_of(&self, place: usize) -> usize {
-        self.frames.get(place).map_or(0, |met| met.words)
-    }
 }
 
 impl<'a, M: Memory> Walk<'a, '_, M> {

@@ -4,7 +4,9 @@
 mod aarch64;
 mod cfi;
 mod last;
+mod met;
 mod row;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,9 +24,9 @@ use aarch64::{Aarch64 as Native, Rule};
 use x86_64::{Amd64 as Native, Rule};
 
 use cfi::{Found, Gap};
-use last::Code;
-pub(crate) use last::LastWalk;
+pub(crate) use met::LastWalk;
 use row::{Frame, Row, Step};
+use sources::Code;
 use table::Table;
 
 /// Gets the memory for the rules.

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use super::super::last::{self, Code, LastWalk, Memory};
 use super::super::row::{Frame, Step};
+use super::super::sources::{Code, Memory};
 use super::super::x86_64;
+use super::super::{LastWalk, last};
 use super::{Walked, no_copies, no_walk, walk_all};
 use crate::record::memory::{StackMemory, Word};
 use crate::record::sampler::mix;

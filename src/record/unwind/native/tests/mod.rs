@@ -8,8 +8,8 @@ mod rules;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::last::{Code, Memory};
 use super::row::{Frame, Step};
+use super::sources::{Code, Memory};
 use super::{LastWalk, Registers, StackMemory, Tables, stack, start};
 use crate::config::MAX_DEPTH;
 use crate::record::memory::PageCopies;
