@@ -161,7 +161,8 @@ impl Turn {
         self.0
             .compare_exchange(held, me, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
-            .then_some(Held(self))
+            // Not made where the exchange failed: dropping it would end the other's turn.
+            .then(|| Held(self))
     }
 }
 
