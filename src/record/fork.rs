@@ -6,8 +6,9 @@
 #![allow(unsafe_code)]
 
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
+use super::sync::atomic::{self, AtomicPtr, Ordering};
 use super::{clock, own, settings, thread};
 
 /// How many forks lie between the first process and this one.
@@ -80,7 +81,7 @@ struct Slot<T> {
 impl<T: Send + Sync + 'static> PerProcess<T> {
     pub(crate) const fn new() -> Self {
         PerProcess {
-            slot: AtomicPtr::new(ptr::null_mut()),
+            slot: AtomicPtr::new(ptr::null_mut::<Slot<T>>()),
         }
     }
 
@@ -105,6 +106,7 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
     #[cold]
     #[inline(never)]
     fn init(&self, make: impl FnOnce() -> T) -> Option<&'static T> {
+        // Acquire: as in `get`.
         let old = self.slot.load(Ordering::Acquire);
         // SAFETY: as in `get`.
         if unsafe { old.as_ref() }.is_some_and(|slot| slot.generation == generation()) {
@@ -118,10 +120,10 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
             (&raw mut (*new).generation).write(generation());
             (&raw mut (*new).value).write(make());
         }
-        // AcqRel: release publishes the value; acquire sees the winner's if this thread lost.
+        // Release: publishes the value. Relaxed for the loser, who looks again by `get`.
         match self
             .slot
-            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(old, new, Ordering::Release, Ordering::Relaxed)
         {
             // SAFETY: published for good just now.
             Ok(_) => Some(unsafe { &(*new).value }),
@@ -139,14 +141,14 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
 
 /// The right to do something alone. Tried for, never waited for: a thread that waited could wait for
 /// one that cannot run.
-pub(crate) struct Turn(AtomicU32);
+pub(crate) struct Turn(atomic::AtomicU32);
 
 /// Ends the turn when it is dropped.
 pub(crate) struct Held<'a>(&'a Turn);
 
 impl Turn {
     pub(crate) const fn new() -> Turn {
-        Turn(AtomicU32::new(0))
+        Turn(atomic::AtomicU32::new(0))
     }
 
     /// `None` while another thread has the turn.
@@ -174,24 +176,4 @@ impl Drop for Held<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    static NUMBER: PerProcess<u32> = PerProcess::new();
-
-    /// Threads that race for the first use must agree on one value.
-    #[test]
-    fn all_threads_see_one_value() {
-        let seen: Vec<u32> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8)
-                .map(|i| scope.spawn(move || *NUMBER.get_or_init(|| i).unwrap()))
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
-        });
-        assert!(seen.iter().all(|value| *value == seen[0]), "{seen:?}");
-        assert_eq!(NUMBER.get(), Some(&seen[0]));
-    }
-}
+mod tests;

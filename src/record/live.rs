@@ -4,13 +4,14 @@
 //! for whenever they are freed, and mostly have none: a filter says so without a lock.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
 
 use crate::config::{MAX_LIVE_SAMPLES, MAX_SELF_BYTES};
 
 use super::budget;
+use super::filter::Filter;
 use super::fork::PerProcess;
 use super::loss::Loss;
 use super::own::Own;
@@ -58,7 +59,7 @@ static LIVE: PerProcess<Live> = PerProcess::new();
 
 /// How many large samples there are at the addresses of each hash. A forked child keeps its parent's,
 /// which makes for a few look-ups in vain.
-static LARGE: [AtomicU32; 4096] = [const { AtomicU32::new(0) }; 4096];
+static LARGE: Filter<4096> = Filter::new();
 
 fn live() -> Option<&'static Live> {
     LIVE.get_or_init(|| Live {
@@ -93,8 +94,7 @@ pub(crate) fn insert(sample: LiveSample) -> Result<usize, Loss> {
     shard.insert_unique(hash, sample, |old| hash_of(old.address));
     drop(shard);
     if is_large(sample.address) {
-        // Relaxed: who frees the block got it from this thread, and so sees this.
-        large_at(sample.address).fetch_add(1, Ordering::Relaxed);
+        LARGE.enter(sample.address);
     }
     Ok((live.count.fetch_add(1, Ordering::Relaxed) + 1) * parts)
 }
@@ -102,7 +102,7 @@ pub(crate) fn insert(sample: LiveSample) -> Result<usize, Loss> {
 /// Whether a large block may have a sample. The caller owns the block.
 #[inline(always)]
 pub(crate) fn may_have(address: usize) -> bool {
-    large_at(address).load(Ordering::Relaxed) != 0
+    LARGE.may_have(address)
 }
 
 /// Takes the sample at an address out, if there is one.
@@ -117,7 +117,7 @@ pub(crate) fn take(address: usize) -> Option<LiveSample> {
     shrink_if_empty(&mut shard);
     drop(shard);
     if is_large(address) {
-        large_at(address).fetch_sub(1, Ordering::Relaxed);
+        LARGE.leave(address);
     }
     live.count.fetch_sub(1, Ordering::Relaxed);
     Some(sample)
@@ -213,13 +213,6 @@ impl Live {
 
 fn is_large(address: usize) -> bool {
     !region::may_contain(std::ptr::without_provenance_mut(address))
-}
-
-/// One multiplication, because every free of a large block is looked up here.
-#[inline(always)]
-fn large_at(address: usize) -> &'static AtomicU32 {
-    let hash = (address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    &LARGE[(hash >> 52) as usize % LARGE.len()]
 }
 
 fn hash_of(address: usize) -> u64 {

@@ -11,6 +11,7 @@ mod cells;
 pub(crate) mod clock;
 pub(crate) mod deaths;
 mod elf;
+mod filter;
 pub(crate) mod fork;
 pub(crate) mod inherit;
 pub(crate) mod live;
@@ -30,6 +31,7 @@ mod site;
 mod site_id;
 pub(crate) mod sites;
 pub(crate) mod stack;
+mod start;
 pub(crate) mod sum;
 mod sync;
 pub(crate) mod thread;
@@ -37,44 +39,21 @@ pub(crate) mod unwind;
 
 use std::alloc::Layout;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fork::Turn;
 use live::LiveSample;
 use loss::Loss;
+use start::Start;
 use sum::Sum;
 use thread::Muted;
 use unwind::Registers;
 
-/// 0 before the start, [`STARTED`] after it, meanwhile the number of the process that is starting.
-static STATE: AtomicU32 = AtomicU32::new(0);
-const STARTED: u32 = u32::MAX;
+static START: Start = Start::new();
 
-/// Sets everything up on the first slow path of the process. Other threads do not wait for it:
-/// they go unsampled meanwhile, because the starting thread may wait for a lock that they hold.
+/// Sets everything up on the first slow path of the process. Other threads go unsampled meanwhile.
 fn started() -> bool {
-    // Acquire: pairs with the release below; who sees "started" sees what was set up.
-    match STATE.load(Ordering::Acquire) {
-        STARTED => true,
-        state => start_as(state),
-    }
-}
-
-#[cold]
-fn start_as(state: u32) -> bool {
-    // A process that was forked during the start begins anew: the thread that was starting is not
-    // in it.
-    let me = std::process::id();
-    // Relaxed: nothing is read before the release below.
-    let mine = state != me
-        && STATE
-            .compare_exchange(state, me, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok();
-    if mine {
-        start();
-        STATE.store(STARTED, Ordering::Release);
-    }
-    mine
+    START.is_done(std::process::id, start)
 }
 
 fn start() {
