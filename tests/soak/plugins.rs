@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use super::bare;
 use super::common::branches::branch;
 use super::common::{Block, Rng};
 use super::held::any_size;
@@ -82,19 +83,45 @@ extern "C" fn carry_out(order: *mut c_void) {
     black_box(branch(order.site, DEPTH, order.size, &mut order.blocks));
 }
 
-/// Until the program is over.
+fn original() -> Vec<u8> {
+    std::fs::read(std::env::var_os(LIBRARY).unwrap()).unwrap()
+}
+
+/// Loads each library once, and has all its calls sampled. What a first sample has us know of a library stays, and
+/// by itself comes late: for the intervals that change, most loads of a library are not sampled.
+pub(crate) fn meet_all() {
+    let original = original();
+    let mut rng = Rng(SEED.rotate_left(14));
+    if !bare() {
+        heapwatch::set_interval(1).unwrap();
+    }
+    for number in 0..LIBRARIES {
+        let blocks = visit_on_a_thread(&original, number, &mut rng);
+        if !bare() {
+            // That it is gone is found out here.
+            heapwatch::snapshot().unwrap();
+        }
+        blocks.into_iter().for_each(check_and_free);
+    }
+}
+
+/// On a new thread, which samples at the interval that holds now: one that allocates as little as its caller would
+/// learn of it much later.
+fn visit_on_a_thread(original: &[u8], number: u64, rng: &mut Rng) -> Vec<Block> {
+    let visit = || visit(original, number, rng);
+    thread::scope(|scope| scope.spawn(visit).join().unwrap())
+}
+
+/// Until the program is over. Goes on where [`meet_all`] has ended.
 pub(crate) fn load_and_unload() {
-    let original = std::fs::read(std::env::var_os(LIBRARY).unwrap()).unwrap();
+    let original = original();
     let mut rng = Rng(SEED.rotate_left(7));
     let mut outlived: Vec<Block> = Vec::new();
     while !is_over() {
         {
             let _turn = turn();
-            let number = LOADED.fetch_add(1, Ordering::Relaxed);
-            // On a new thread, which samples at the interval that holds now: one that allocates as little as this
-            // one would learn of it much later.
-            let visit = || visit(&original, number, &mut rng);
-            let mut blocks = thread::scope(|scope| scope.spawn(visit).join().unwrap());
+            let number = LIBRARIES + LOADED.fetch_add(1, Ordering::Relaxed);
+            let mut blocks = visit_on_a_thread(&original, number, &mut rng);
             let old = std::mem::take(&mut outlived);
             outlived = blocks.split_off(blocks.len() - KEPT);
             old.into_iter().chain(blocks).for_each(check_and_free);

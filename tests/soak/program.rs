@@ -38,6 +38,7 @@ pub(crate) fn run() {
     let addr = server
         .as_ref()
         .map(|server| server.local_addr().to_string());
+    plugins::meet_all();
     println!("{READY}{}", addr.unwrap_or_default());
     // Detached: it waits for the end of the input, which is the order to end.
     thread::spawn(|| {
