@@ -112,8 +112,8 @@ unsafe fn read_module(
         (path, build_id(bias, headers), tables)
     };
     let in_place = known.is_none_or(|known| {
-        let mut present = known.iter().filter(|old| !old.gone);
-        present.any(|old| ptr::eq(old.eh_frame.bytes, frames.bytes))
+        let mut known = known.iter();
+        known.any(|old| ptr::eq(old.eh_frame.bytes, frames.bytes))
     });
     if !in_place {
         // The longer ones first, so that nothing is kept in vain.
@@ -134,7 +134,6 @@ unsafe fn read_module(
         eh_frame_hdr: hdr,
         eh_frame: frames,
         in_place,
-        gone: false,
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod deaths;
 mod elf;
 mod filter;
 pub(crate) mod fork;
+mod gone;
 pub(crate) mod inherit;
 pub(crate) mod live;
 mod loader;
@@ -234,14 +235,13 @@ fn maintain_tables(now_ns: u64) {
 }
 
 fn reclaim_unloaded() {
-    let Some(list) = modules::current() else {
+    let (Some(list), Some(gone)) = (modules::current(), modules::gone()) else {
         return;
     };
-    let gone = |address: usize| {
-        let mut gone = list.modules.iter().filter(|module| module.gone);
-        gone.any(|module| module.range.contains(&address)) && list.find(address).is_none()
-    };
-    if list.modules.iter().any(|module| module.gone) {
-        sites::reclaim(MAX_DEAD_SITES, gone);
+    if !gone.is_empty() {
+        sites::reclaim(MAX_DEAD_SITES, |address| {
+            gone.iter().any(|module| module.range.contains(&address))
+                && list.find(address).is_none()
+        });
     }
 }

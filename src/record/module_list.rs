@@ -32,8 +32,6 @@ pub(crate) struct Module {
     pub(super) eh_frame: Section,
     /// The tables are read where they are mapped.
     pub(super) in_place: bool,
-    /// Unloaded since; kept for the names in old stacks.
-    pub(crate) gone: bool,
 }
 
 /// One immutable list.
@@ -109,7 +107,7 @@ fn make_current(list: &'static ModuleList) {
     unwind::modules_changed();
 }
 
-fn sort(modules: &mut OwnVec<Module>) {
+pub(super) fn sort(modules: &mut OwnVec<Module>) {
     modules.sort_unstable_by_key(|module| module.range.start);
 }
 
@@ -127,7 +125,6 @@ impl Module {
     /// Whether both are the same in every respect. What is kept of equal modules is the same, too.
     fn is(&self, other: &Module) -> bool {
         self.range == other.range
-            && self.gone == other.gone
             && ptr::eq(self.path, other.path)
             && ptr::eq(self.build_id, other.build_id)
             && ptr::eq(self.eh_frame_hdr.bytes, other.eh_frame_hdr.bytes)
@@ -142,7 +139,7 @@ impl ModuleList {
             .modules
             .partition_point(|module| module.range.start <= address);
         let module = self.modules.get(after.checked_sub(1)?)?;
-        (!module.gone && module.range.contains(&address)).then_some(module)
+        module.range.contains(&address).then_some(module)
     }
 
     /// Whether these are its modules, which are in order.
@@ -150,6 +147,10 @@ impl ModuleList {
         let mut pairs = self.modules.iter().zip(modules);
         self.modules.len() == modules.len() && pairs.all(|(own, module)| own.is(module))
     }
+}
+
+pub(super) fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
 }
 
 /// A copy that stays for good, made unless some list has it: plugins that take each other's place are

@@ -10,15 +10,16 @@
 //! that object, a wrong guess even, while the discoverer returns from it and it is unloaded, and
 //! would read what is no longer mapped. The copying is bounded, and happens once per object.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::fork::{self, Held, Turn};
+use super::gone;
 use super::loader::{self, find_object, loaded, loader_counts};
-use super::module_list::{publish, replace};
+use super::module_list::{overlap, publish, replace};
 use super::own::{Own, OwnVec};
 use super::unwind;
 
+pub(crate) use super::gone::{gone, loaded_and_gone};
 pub(crate) use super::loader::copy_refused;
 pub(crate) use super::module_list::{Module, ModuleList, current, is_frozen};
 
@@ -51,22 +52,10 @@ pub(crate) fn refresh() {
     if loader_counts() == LOADER_COUNTS.load(Ordering::Relaxed) {
         return;
     }
-    let Some((mut modules, counts)) = loaded(Some(&list.modules)) else {
+    let Some((modules, counts)) = loaded(Some(&list.modules)) else {
         return;
     };
-    let present = modules.len();
-    if modules.try_reserve(list.modules.len()).is_err() {
-        return;
-    }
-    for old in &list.modules {
-        let mut there = modules.iter().take(present);
-        if !there.any(|module| overlap(&module.range, &old.range)) {
-            modules.push(Module {
-                gone: true,
-                ..old.clone()
-            });
-        }
-    }
+    gone::note(&list.modules, &modules);
     if replace(modules) {
         LOADER_COUNTS.store(counts, Ordering::Relaxed);
     }
@@ -106,8 +95,4 @@ pub(crate) fn discover(address: usize) -> bool {
 fn start_replacing() -> Option<Held<'static>> {
     static REPLACING: Turn = Turn::new();
     (!is_frozen()).then(|| REPLACING.start()).flatten()
-}
-
-fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
-    a.start < b.end && b.start < a.end
 }

@@ -34,8 +34,8 @@ pub(super) fn take(extent: Extent) -> Result<(Snapshot, Places), Error> {
     let live = live::read().ok_or(Error::Memory)?;
     let ages = ages(&live, now_ns);
     let counted = sites::read().ok_or(Error::Memory)?;
-    let modules = modules::current().map_or(&[][..], |list| &list.modules[..]);
-    let mut locations = Locations::new(modules);
+    let modules = modules::loaded_and_gone().ok_or(Error::Memory)?;
+    let mut locations = Locations::new(&modules);
     let mut joined = Joined::default();
     for (id, site) in &counted.sites {
         joined.add(*id, locations.site(*id, site, ages.get(id)));
