@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::child::{command, is_child, run};
-use common::{Block, Counts, layout, through};
+use common::{Block, Counts, Rng, layout, through};
 use heapwatch::Snapshot;
 
 #[global_allocator]
@@ -140,6 +140,55 @@ fn a_plugin_is_reloaded_for_ever() {
             assert!(more < 1 << 20, "{more} bytes more than after 20 cycles");
         }
     }
+}
+
+/// Plugins that come and go, each now here and now there, cost memory once for each place. If what is gone were kept
+/// with what is loaded, no two moments would be alike, and each would cost memory.
+#[test]
+fn plugins_that_come_and_go_anywhere_cost_memory_once() {
+    const PLUGINS: usize = 5;
+    const PLACES: usize = 4;
+    const CYCLES: usize = 600;
+    if !is_child() {
+        run(&mut command(
+            "plugins_that_come_and_go_anywhere_cost_memory_once",
+        ));
+        return;
+    }
+    heapwatch::set_interval(1).unwrap();
+    let original = build("alternating", 10);
+    let paths: [PathBuf; PLUGINS] = std::array::from_fn(|number| {
+        let path = original.with_extension(format!("{number}.so"));
+        std::fs::copy(&original, &path).unwrap();
+        path
+    });
+    let mut rng = Rng(1);
+    let (mut bytes, mut places) = (0, Vec::with_capacity(PLACES));
+    for cycle in 1..=CYCLES {
+        let mut taken = Vec::with_capacity(PLACES);
+        taken.extend(
+            places
+                .iter()
+                .filter(|_| rng.below(2) == 0)
+                .map(|place| Taken::around(*place)),
+        );
+        let library = Library::open(&paths[rng.below(PLUGINS)]);
+        drop(taken);
+        let place = library.function();
+        if places.len() < PLACES && !places.contains(&place) {
+            places.push(place);
+        }
+        library.allocate();
+        library.close();
+        let snapshot = heapwatch::snapshot().unwrap();
+        assert_eq!(whole_stacks(&snapshot).allocated_objects, cycle as f64);
+        if cycle == CYCLES / 2 {
+            assert_eq!(places.len(), PLACES);
+            bytes = snapshot.info().self_bytes;
+        }
+    }
+    let more = heapwatch::snapshot().unwrap().info().self_bytes - bytes;
+    assert!(more < 128 << 10, "{more} bytes more");
 }
 
 /// Tables that are not copied cut stacks, and the reports say so.
