@@ -176,10 +176,23 @@ impl<'a> StackMemory<'a> {
 /// It is aligned, and lies between a stack pointer and the upper end of its stack.
 #[inline(always)]
 unsafe fn load(address: usize) -> usize {
+    let word = ptr::with_exposed_provenance::<usize>(address);
+    // AddressSanitizer would report words that the last walk read in frames which are gone: they may lie
+    // between the variables of frames that are there now. It does not see what assembly reads.
+    #[cfg(all(heapwatch_sanitizer = "address", target_arch = "x86_64"))]
+    // SAFETY: the caller's promise; only loads.
+    unsafe {
+        let value;
+        std::arch::asm!("mov {}, [{}]", out(reg) value, in(reg) word, options(nostack, readonly, preserves_flags));
+        value
+    }
     // SAFETY: from the stack pointer to its upper end a stack is mapped, and the address is aligned, so
     // the word does not reach over the end. Volatile, because other code may hold references to what is
     // read.
-    unsafe { ptr::with_exposed_provenance::<usize>(address).read_volatile() }
+    #[cfg(not(all(heapwatch_sanitizer = "address", target_arch = "x86_64")))]
+    unsafe {
+        word.read_volatile()
+    }
 }
 
 /// Whether [`probe`] tells what is readable here: emulators of Linux may look at its arguments in
