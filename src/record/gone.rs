@@ -1,9 +1,10 @@
-//! Objects that were unloaded: names in old stacks, and sites that cannot come again.
+//! Objects that were unloaded, for the names in old stacks.
 //!
 //! Not in the lists that captures read. What is gone hardly ever repeats itself where several objects come and
 //! go, and lists that told of it would never hold again, so that each load would make a list, for good.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fork::PerProcess;
 use super::module_list::{Module, current, overlap, sort};
@@ -12,6 +13,15 @@ use super::sync::lock;
 
 /// No two overlap. Never locked inside malloc, or by a thread that has the loader's lock.
 static GONE: PerProcess<Mutex<OwnVec<Module>>> = PerProcess::new();
+
+/// How many objects are known to have been unloaded.
+static UNLOADED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many objects are known to have been unloaded since the program began.
+pub(crate) fn unloaded() -> usize {
+    // Relaxed: a number that stands for itself.
+    UNLOADED.load(Ordering::Relaxed)
+}
 
 /// Takes over what is in the old list and not present any more, and forgets that in whose place there was
 /// something else since. Without memory it is forgotten at once, and old stacks lack names.
@@ -22,30 +32,25 @@ pub(super) fn note(old: &[Module], present: &[Module]) {
     let mut gone = lock(gone);
     gone.retain(|module| !has_overlap(old, module) && !has_overlap(present, module));
     for module in old.iter().filter(|module| !has_overlap(present, module)) {
+        UNLOADED.fetch_add(1, Ordering::Relaxed);
         if gone.try_reserve(1).is_ok() {
             gone.push(module.clone());
         }
     }
 }
 
-/// A copy of what is gone. `None` without memory.
-pub(crate) fn gone() -> Option<OwnVec<Module>> {
-    let mut copy = OwnVec::new_in(Own::Modules);
-    if let Some(gone) = GONE.get() {
-        let gone = lock(gone);
-        copy.try_reserve_exact(gone.len()).ok()?;
-        copy.extend(gone.iter().cloned());
-    }
-    Some(copy)
-}
-
 /// What is loaded, and what is gone and has not been replaced, in the order of their addresses. `None` without
 /// memory.
 pub(crate) fn loaded_and_gone() -> Option<OwnVec<Module>> {
     let loaded = current().map_or(&[][..], |list| &list.modules[..]);
-    let mut all = gone()?;
-    // What is loaded may have become known since.
-    all.retain(|module| !has_overlap(loaded, module));
+    let mut all = OwnVec::new_in(Own::Modules);
+    if let Some(gone) = GONE.get() {
+        let gone = lock(gone);
+        all.try_reserve_exact(gone.len() + loaded.len()).ok()?;
+        // What is loaded may have become known since.
+        let others = gone.iter().filter(|module| !has_overlap(loaded, module));
+        all.extend(others.cloned());
+    }
     all.try_reserve_exact(loaded.len()).ok()?;
     all.extend(loaded.iter().cloned());
     sort(&mut all);

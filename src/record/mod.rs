@@ -40,7 +40,7 @@ pub(crate) mod unwind;
 
 use std::alloc::Layout;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use fork::Turn;
 use live::LiveSample;
@@ -234,14 +234,19 @@ fn maintain_tables(now_ns: u64) {
     region::maintain();
 }
 
+/// Removes sites of unloaded code if there are many. Looked at once per unloading: to look at all
+/// stacks takes long.
 fn reclaim_unloaded() {
-    let (Some(list), Some(gone)) = (modules::current(), modules::gone()) else {
+    static LOOKED_AT: AtomicUsize = AtomicUsize::new(0);
+    let unloaded = modules::unloaded();
+    // Relaxed: at worst two threads look.
+    if LOOKED_AT.load(Ordering::Relaxed) == unloaded {
         return;
-    };
-    if !gone.is_empty() {
-        sites::reclaim(MAX_DEAD_SITES, |address| {
-            gone.iter().any(|module| module.range.contains(&address))
-                && list.find(address).is_none()
-        });
+    }
+    // A frame was in an object when its stack was walked. By the list of this moment: code that was
+    // loaded meanwhile is in it.
+    let is_gone = |address| modules::current().is_some_and(|list| list.find(address).is_none());
+    if sites::reclaim(MAX_DEAD_SITES, is_gone) {
+        LOOKED_AT.store(unloaded, Ordering::Relaxed);
     }
 }

@@ -19,7 +19,7 @@ use super::module_list::{overlap, publish, replace};
 use super::own::{Own, OwnVec};
 use super::unwind;
 
-pub(crate) use super::gone::{gone, loaded_and_gone};
+pub(crate) use super::gone::{loaded_and_gone, unloaded};
 pub(crate) use super::loader::copy_refused;
 pub(crate) use super::module_list::{Module, ModuleList, current, is_frozen};
 

@@ -213,9 +213,11 @@ pub(crate) fn read() -> Option<Reading> {
 }
 
 /// Removes the sites of which nothing is live and whose stack has a frame that `is_gone`, if there
-/// are more than `keep` of them: fewer stay in reports.
-pub(crate) fn reclaim(keep: usize, is_gone: impl Fn(usize) -> bool) {
-    let Some(sites) = SITES.get() else { return };
+/// are more than `keep` of them: fewer stay in reports. False if that must wait for a report.
+pub(crate) fn reclaim(keep: usize, is_gone: impl Fn(usize) -> bool) -> bool {
+    let Some(sites) = SITES.get() else {
+        return true;
+    };
     let is_dead = |site: &Site| {
         site.samples > 0
             && site.allocated == site.freed
@@ -230,11 +232,11 @@ pub(crate) fn reclaim(keep: usize, is_gone: impl Fn(usize) -> bool) {
             .count()
     };
     if sites.shards.iter().map(dead).sum::<usize>() <= keep {
-        return;
+        return true;
     }
     // Tried, not waited for: a report may take seconds.
     let Ok(_alone) = sites.reading.try_write() else {
-        return;
+        return false;
     };
     for shard in &sites.shards {
         let mut shard = lock(shard);
@@ -247,6 +249,7 @@ pub(crate) fn reclaim(keep: usize, is_gone: impl Fn(usize) -> bool) {
             }
         }
     }
+    true
 }
 
 impl Shard {
