@@ -198,7 +198,8 @@ impl<'s> Builder<'s> {
             functions.push(Function {
                 id,
                 name,
-                system_name: name,
+                // `go tool pprof` takes a name that equals this one for C++ and strips `<…>` from it.
+                system_name: 0,
                 filename,
                 start_line: 0,
             });

@@ -330,3 +330,47 @@ fn go_tool_pprof_reads_all_forms() {
         std::fs::remove_file(file).unwrap();
     }
 }
+
+/// Names that C++ templates and HTML would look like.
+const ODD_NAMES: [&str; 3] = [
+    "<chat::Session as chat::Greet>::greet",
+    "chat::Store<chat::Session>::put",
+    "<script>alert(1)</script>",
+];
+
+fn with_odd_names() -> Snapshot {
+    let mut builder = Builder::new();
+    for (id, name) in (1..).zip(ODD_NAMES) {
+        let place = builder.location(id * 16, &[frame(name, "a.rs", 1, own("chat"))]);
+        builder.site(id, &[place], &[1e6], 0);
+    }
+    builder.build()
+}
+
+/// A system name that equals the name tells pprof to demangle it, which for C++ is to cut `<…>` out.
+#[test]
+fn functions_have_no_system_name() {
+    let profile = read(with_odd_names().pprof());
+    assert_eq!(profile.function.len(), ODD_NAMES.len());
+    assert!(profile.function.iter().all(|f| f.system_name == 0));
+}
+
+#[test]
+#[ignore = "needs go tool pprof"]
+fn go_tool_pprof_shows_names_in_full() {
+    let file = write("names.pb.gz", &with_odd_names().pprof().encode());
+    for report in ["-top", "-peek=.", "-traces"] {
+        // Without -symbolize=none, as everybody calls it: that option would keep names as they are.
+        let output = Command::new("go")
+            .args(["tool", "pprof", report])
+            .arg(&file)
+            .env("PPROF_TMPDIR", std::env::temp_dir())
+            .output()
+            .expect("go");
+        let text = String::from_utf8_lossy(&output.stdout);
+        for name in ODD_NAMES {
+            assert!(text.contains(name), "{report} lacks {name}: {text}");
+        }
+    }
+    std::fs::remove_file(file).unwrap();
+}
