@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use crate::snapshot::{Frame, Location, Module, Names, Origin, PerProcess, Snapshot, muted};
 use cache::{Cache, Key};
+pub use names::escaped;
 pub(crate) use names::{MAX_NAME, base, cut, split_last};
 pub(crate) use object::code;
 pub(crate) use origin::origin_of;

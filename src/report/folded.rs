@@ -8,6 +8,7 @@ use super::SampleType;
 use crate::Error;
 use crate::analyze::{Diff, Whole, pseudo_function, visible, whole_sites};
 use crate::snapshot::{Site, Snapshot, muted};
+use crate::symbols::escaped;
 
 /// Bytes that the text may have. A full table of deep stacks with long names has about 1 GiB; a file
 /// of a few KiB can stand for any number.
@@ -219,16 +220,11 @@ impl<'s> Builder<'s> {
 
 /// What parts frames and lines may not stand in a name.
 fn whole_name(name: &str) -> Cow<'_, str> {
-    let parts = |c: char| c == ';' || c.is_control();
-    if !name.contains(parts) {
-        return Cow::Borrowed(name);
+    let name = escaped(name);
+    match name.contains(';') {
+        true => Cow::Owned(name.replace(';', ":")),
+        false => name,
     }
-    let kept = name.chars().map(|c| match c {
-        ';' => ':',
-        c if c.is_control() => ' ',
-        c => c,
-    });
-    Cow::Owned(kept.collect())
 }
 
 #[cfg(test)]
@@ -276,7 +272,7 @@ mod tests {
         let snapshot = builder.build();
         let live = text(|to| snapshot.write_folded(SampleType::InuseSpace, to));
         let bytes = snapshot.live().bytes.round();
-        assert_eq!(live, format!("a::f<[u8: 4]>  {bytes}\n"));
+        assert_eq!(live, format!("a::f<[u8: 4]>\\n {bytes}\n"));
     }
 
     /// A file of some KiB can stand for more text than a disk has.

@@ -16,6 +16,7 @@ pub(crate) mod pprof;
 mod text;
 
 pub use crate::analyze::{Amounts, By, Change, Diff, Estimate, MatchedBy, Row, Sort, Top};
+pub use crate::symbols::escaped;
 pub use pprof::{Pprof, SampleType};
 
 #[cfg(test)]

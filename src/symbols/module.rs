@@ -153,7 +153,7 @@ impl Namer<'_> {
         if let Some(source) = self.read.get(file) {
             return source.clone();
         }
-        let source = Rc::new(self.sources.source(file));
+        let source = Rc::new(self.sources.source(&names::escaped(file)));
         self.read.insert(file.into(), source.clone());
         source
     }
@@ -184,5 +184,5 @@ fn offset_frame(module: &Module, address: u64) -> Frame {
 fn offset_name(module: &Module, address: u64) -> String {
     let name = module.path.rsplit('/').next().unwrap_or_default();
     let name = if name.is_empty() { "?" } else { name };
-    format!("{name}+{address:#x}")
+    format!("{}+{address:#x}", names::escaped(name))
 }

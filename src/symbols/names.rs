@@ -71,7 +71,7 @@ pub(super) fn tidy(raw: &str) -> String {
     let name = without_hash(&name);
     // Compiler-made functions such as `__rustc::__rust_alloc`.
     let name = name.strip_prefix("__rustc::").unwrap_or(name);
-    let name = name.replace("{{", "{").replace("}}", "}");
+    let name = escaped(name).replace("{{", "{").replace("}}", "}");
     let name = without_turbofish(&name);
     cut(without_defaults(without_self_brackets(name)), MAX_NAME)
 }
@@ -119,13 +119,16 @@ fn without_defaults(mut name: String) -> String {
     name
 }
 
-/// `<alloc::vec::Vec<T>>::push` → `alloc::vec::Vec<T>::push`; `<T as Trait>::f` stays.
+/// `<alloc::vec::Vec<T>>::push` → `alloc::vec::Vec<T>::push`; `<T as Trait>::f` stays, and what is no
+/// path.
 fn without_self_brackets(name: String) -> String {
     let Some(end) = name.strip_prefix('<').and_then(closing) else {
         return name;
     };
     let inner = &name[1..=end];
-    if inner.starts_with(|c: char| c.is_alphabetic() || c == '_') && is_plain_path(inner) {
+    let is_path = name[end + 2..].starts_with("::");
+    if is_path && inner.starts_with(|c: char| c.is_alphabetic() || c == '_') && is_plain_path(inner)
+    {
         format!("{inner}{}", &name[end + 2..])
     } else {
         name
@@ -274,6 +277,33 @@ pub(super) fn closure_path(own: &str, module: &str, caller: &str) -> Option<Stri
     let inside = parent.strip_prefix(module)?.starts_with("::");
     let unique = inside && parents.all(|other| other == parent);
     unique.then(|| cut(format!("{parent}::{own}"), MAX_NAME))
+}
+
+/// Text of anybody's on one line that shows all of it: characters that a terminal obeys, that end a
+/// line, that cannot be seen or that turn the direction of text are written as `\u{202e}`.
+///
+/// Every text of a [`Snapshot`](crate::Snapshot)'s frames is escaped where it is read.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match acts(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a character does something else than to be seen.
+fn acts(c: char) -> bool {
+    let unseen = ['\u{ad}', '\u{61c}', '\u{180e}', '\u{feff}'];
+    c.is_control()
+        || unseen.contains(&c)
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A name of at most `max` bytes, and a mark of what was cut.

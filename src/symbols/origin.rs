@@ -1,11 +1,12 @@
 //! Whose code a function is.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use object::{Object as _, ObjectSection as _};
 
-use super::names::{first_segment, split_as};
+use super::names::{escaped, first_segment, split_as};
 use super::paths::{Source, Sources, split_package};
 use crate::snapshot::Origin;
 
@@ -56,6 +57,7 @@ impl Packages {
             let path = &rest[..rest.len().min(256)];
             let mut parts = path.split(|byte| *byte == b'/').skip(1);
             let folder = parts.next().and_then(|part| std::str::from_utf8(part).ok());
+            let folder = folder.filter(|folder| matches!(escaped(folder), Cow::Borrowed(_)));
             if parts.next().is_none() {
                 continue;
             }

@@ -1,13 +1,12 @@
 //! Why a command could not do what it should: one line, with its remedy.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::io;
 
 /// What the user is told before exit status 2.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// This line. What it quotes may be anybody's: it is shown without control characters, which a
-    /// terminal would obey.
+    /// This line. What it quotes may be anybody's: it is shown escaped.
     Line(String),
     /// Nobody reads what is written, such as `heapwatch top … | head -1`: not worth a word.
     ReaderHasGone,
@@ -42,10 +41,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Line(line) => line
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .try_for_each(|c| f.write_char(c)),
+            Failure::Line(line) => f.write_str(&heapwatch::report::escaped(line)),
             Failure::ReaderHasGone => f.write_str("nobody reads the output"),
         }
     }
@@ -71,7 +67,7 @@ mod tests {
         let shown = failure.to_string();
         assert_eq!(
             shown,
-            "http://chat/: the server answered 400,  ]0;owned  2J "
+            r"http://chat/: the server answered 400, \u{1b}]0;owned\u{7}\u{9b}2J\r"
         );
     }
 }

@@ -22,7 +22,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::Error;
 use crate::snapshot::{self, Snapshot};
-use crate::symbols::{MAX_NAME, cut};
+use crate::symbols::{MAX_NAME, cut, escaped};
 
 /// Bytes that a file may have.
 const MAX_FILE: u64 = 128 << 20;
@@ -152,15 +152,10 @@ fn format(text: impl std::fmt::Display) -> Error {
     Error::Format(text.to_string())
 }
 
-/// A file's text without control characters: tables are shown on terminals, which obey them, and a
-/// line break in a name would look like another row. It is cut where names of this process are:
-/// reports repeat it for each frame that has it.
+/// A file's text, [`escaped`]. It is cut where names of this process are: reports repeat it for each
+/// frame that has it.
 fn plain(text: &str) -> Cow<'_, str> {
-    let tidied = if text.contains(char::is_control) {
-        Cow::Owned(text.replace(char::is_control, " "))
-    } else {
-        Cow::Borrowed(text)
-    };
+    let tidied = escaped(text);
     if tidied.len() > MAX_NAME {
         Cow::Owned(cut(tidied.into_owned(), MAX_NAME))
     } else {

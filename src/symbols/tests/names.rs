@@ -45,6 +45,12 @@ fn mangled_and_spelled_out_names_are_tidied() {
         ("<[u8]>::to_vec::<u8>", "<[u8]>::to_vec<u8>"),
         ("_<chat::A as chat::B>::f", "<chat::A as chat::B>::f"),
         ("__rustc::__rust_alloc", "__rust_alloc"),
+        // Exported under any name there is.
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        (
+            "chat\n0 B\u{1b}[2J\u{202e}f",
+            r"chat\n0 B\u{1b}[2J\u{202e}f",
+        ),
         // `DW_AT_name`.
         (
             "push<chat::Session, alloc::alloc::Global>",
