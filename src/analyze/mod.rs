@@ -20,8 +20,8 @@ mod top;
 mod verdicts;
 mod whole;
 
-/// Columns of a text table unless told otherwise.
-const DEFAULT_WIDTH: usize = 120;
+/// Columns of a text table unless told otherwise: names are whole.
+const DEFAULT_WIDTH: usize = usize::MAX;
 
 /// Fewer columns leave no room for names beside the fewest numbers.
 const MIN_WIDTH: usize = 40;

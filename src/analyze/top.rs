@@ -17,8 +17,8 @@ const DEFAULT_LIMIT: usize = 20;
 
 /// The table of those who hold, or have allocated, the most.
 ///
-/// Made by [`Snapshot::top`]. Displaying it gives a text table that can be pasted into a ticket, of at
-/// most 120 columns unless [told otherwise](Top::width).
+/// Made by [`Snapshot::top`]. Displaying it gives a text table that can be pasted into a ticket,
+/// with whole names unless it is [told a width](Top::width).
 ///
 /// ```no_run
 /// use heapwatch::report::{By, Sort};
@@ -211,8 +211,8 @@ impl<'s> Top<'s> {
         self
     }
 
-    /// Columns that the text table may have: 120 unless told otherwise, and at least 40. Below 100 it
-    /// has fewer numbers, and intervals become `±`.
+    /// Columns that the text table may have, at least 40; unless told otherwise as many as the names
+    /// need. Below 100 it has fewer numbers, and intervals become `±`.
     #[must_use]
     pub fn width(mut self, columns: usize) -> Self {
         self.width = columns.max(MIN_WIDTH);

@@ -338,14 +338,11 @@ mod tests {
         let mut foreign = after.clone();
         foreign.info.error_bars = false;
         let text = [
-            before.diff(&after).to_string(),
-            before
-                .diff(&restarted)
-                .by(By::Function)
-                .limit(2)
-                .to_string(),
-            before.diff(&foreign).by(By::Crate).to_string(),
+            before.diff(&after),
+            before.diff(&restarted).by(By::Function).limit(2),
+            before.diff(&foreign).by(By::Crate),
         ]
+        .map(|diff| diff.width(120).to_string())
         .join("\n");
         for line in text.lines().filter(|line| !line.starts_with("note: ")) {
             assert!(line.chars().count() <= 120, "{line}");

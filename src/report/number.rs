@@ -96,12 +96,12 @@ pub(crate) fn bytes_change_range(value: &Estimate) -> String {
 
 /// `+12.3k`
 pub(crate) fn count_change(value: &Estimate) -> String {
-    signed(value, count(value))
+    signed(value, Scaled::new(value, &COUNT).value_or_zero())
 }
 
 /// `+12.3k ± 1.4k`
 pub(crate) fn count_change_with_error(value: &Estimate) -> String {
-    signed(value, count_with_error(value))
+    signed(value, counted_with_error(&Scaled::new(value, &COUNT)))
 }
 
 fn signed(value: &Estimate, text: String) -> String {
@@ -114,14 +114,36 @@ fn signed(value: &Estimate, text: String) -> String {
     }
 }
 
-/// `12.3k`
+/// `12.3k`, or `≈5k` of what is less than its error: there is some of it, and nothing is no number of
+/// objects that hold bytes.
 pub(crate) fn count(value: &Estimate) -> String {
-    Scaled::new(value, &COUNT).value_or_zero()
+    match is_vague(value) {
+        true => format!("≈{}", one_digit(value.estimate)),
+        false => Scaled::new(value, &COUNT).value_or_zero(),
+    }
 }
 
-/// `12.3k ± 1.4k`
+fn is_vague(value: &Estimate) -> bool {
+    value.estimate > 0.0 && value.estimate < value.half_width()
+}
+
+/// `5k`, and of less than one object `1`.
+fn one_digit(value: f64) -> String {
+    let place = value.max(1.0).log10().floor() as i32;
+    let digit = to_place(value.max(1.0), place, f64::round);
+    Scaled::new(&Estimate::exact(digit), &COUNT).value()
+}
+
+/// `12.3k ± 1.4k`, or `0–20k` of what is less than its error.
 pub(crate) fn count_with_error(value: &Estimate) -> String {
     let scaled = Scaled::new(value, &COUNT);
+    match is_vague(value) {
+        true => scaled.range(),
+        false => counted_with_error(&scaled),
+    }
+}
+
+fn counted_with_error(scaled: &Scaled) -> String {
     let unit = if scaled.exact { "" } else { scaled.unit };
     scaled.with_error() + unit
 }
@@ -420,6 +442,26 @@ mod tests {
         assert_eq!(count(&Estimate::exact(999.0)), "999");
         assert_eq!(count_with_error(&Estimate::exact(12_345.0)), "12.35k");
         assert_eq!(count(&estimate(0.0, 0.0, 9_000.0)), "0");
+    }
+
+    /// Where there are bytes there are objects: "21 MiB in 0 objects" is false whatever the error is.
+    #[test]
+    fn counts_below_their_error_are_never_none() {
+        let count_of = |value| (count(&value), count_with_error(&value));
+        let texts = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(
+            count_of(estimate(4_870.0, 21.0, 18_300.0)),
+            texts("≈5k", "0–19k")
+        );
+        assert_eq!(
+            count_of(estimate(21.0, 20.0, 3e6)),
+            texts("≈20", "0.0–3.0M")
+        );
+        assert_eq!(count_of(estimate(0.4, 0.1, 30.0)), texts("≈1", "0–30"));
+        assert_eq!(
+            count_of(estimate(967.0, 0.0, 9_600.0)),
+            texts("≈1k", "0–10k")
+        );
     }
 
     /// A clock may be wrong, and a file may say anything; a report does not panic for it.

@@ -41,7 +41,10 @@ fn every_format_is_written_and_read_again() {
             .text()
             .starts_with("heap by site, most live bytes first")
     );
-    assert!(table.text().lines().all(|line| line.chars().count() <= 120));
+    assert!(
+        !table.text().contains('…'),
+        "a pipe has room for whole names"
+    );
     let json = run(["top", &file, "--format=json", "-n", "3"])
         .done()
         .json();

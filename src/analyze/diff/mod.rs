@@ -26,8 +26,8 @@ const FALSE_DISCOVERIES: f64 = 0.05;
 
 /// What happened between two snapshots, made by [`Snapshot::diff`].
 ///
-/// Displaying it gives a text table that can be pasted into a ticket, of at most 120 columns unless
-/// [told otherwise](Diff::width).
+/// Displaying it gives a text table that can be pasted into a ticket, with whole names unless it is
+/// [told a width](Diff::width).
 ///
 /// ```no_run
 /// use heapwatch::report::By;
@@ -221,8 +221,8 @@ impl<'s> Diff<'s> {
         self
     }
 
-    /// Columns that the text table may have: 120 unless told otherwise, and at least 40. Below 100 it
-    /// has fewer numbers, and intervals become `±`.
+    /// Columns that the text table may have, at least 40; unless told otherwise as many as the names
+    /// need. Below 100 it has fewer numbers, and intervals become `±`.
     #[must_use]
     pub fn width(mut self, columns: usize) -> Self {
         self.width = columns.max(MIN_WIDTH);

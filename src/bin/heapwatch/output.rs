@@ -15,8 +15,8 @@ use crate::args::{To, ToFile};
 use crate::failure::Failure;
 use crate::fold::fold;
 
-/// Columns of a table that no terminal shows: what fits into a ticket.
-const IN_A_PIPE: usize = 120;
+/// Columns of a terminal that does not tell how many it has.
+const USUAL: usize = 120;
 
 /// What a new file may be before the user's umask.
 const MODE: u32 = 0o666;
@@ -29,14 +29,14 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Columns that a table may have.
+    /// Columns that a table may have: as many as its names need where no terminal folds them.
     pub(crate) fn width(&self) -> usize {
         let stdout = io::stdout();
         match self {
             Output::Stdout if stdout.is_terminal() => {
-                terminal_size_of(stdout).map_or(IN_A_PIPE, |(Width(columns), _)| columns.into())
+                terminal_size_of(stdout).map_or(USUAL, |(Width(columns), _)| columns.into())
             }
-            _ => IN_A_PIPE,
+            _ => usize::MAX,
         }
     }
 
