@@ -87,6 +87,11 @@ pub struct Info {
     /// The largest interval that was in force at any time; what is unseen is below three times it,
     /// unless sampling was off.
     pub largest_interval_bytes: u64,
+    /// The largest interval that bounds what is live: that of this moment, or one that a live sample was
+    /// taken at. What is live and unseen is below three times it, but for what was allocated before
+    /// the interval became smaller. 0 if nothing is sampled.
+    #[serde(default)]
+    pub live_interval_bytes: u64,
     /// Whether sampling was off for a while: what was allocated then is in no number.
     #[serde(default)]
     pub was_off: bool,
@@ -239,6 +244,19 @@ impl std::ops::AddAssign for Totals {
 }
 
 impl Info {
+    /// Whether nothing was ever sampled, so that no number says anything: sampling was refused, or is off.
+    pub(crate) fn nothing_sampled(&self) -> bool {
+        self.error_bars && self.largest_interval_bytes == 0
+    }
+
+    /// The interval that bounds what is live; files of old do not hold it.
+    pub(crate) fn live_interval(&self) -> u64 {
+        match self.live_interval_bytes {
+            0 => self.largest_interval_bytes,
+            interval => interval,
+        }
+    }
+
     /// One of its figures; none where another tool's profile does not hold it, which leaves it 0.
     pub(crate) fn known<T: PartialEq + Default>(&self, figure: T) -> Option<T> {
         (self.error_bars || figure != T::default()).then_some(figure)

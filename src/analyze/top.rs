@@ -351,18 +351,20 @@ impl<'s> Top<'s> {
     }
 
     fn amounts(&self, sums: &Sums, total: &Sums) -> Amounts {
-        let interval = self.info().largest_interval_bytes;
-        let bytes = |totals: &Totals| Estimate::bytes(totals, interval);
-        let objects = |totals: &Totals| Estimate::objects(totals, &sums.allocated, interval);
+        let info = self.info();
+        let (largest, of_live) = (info.largest_interval_bytes, info.live_interval());
+        let bytes = |totals: &Totals, interval| Estimate::bytes(totals, interval);
+        let objects =
+            |totals: &Totals, interval| Estimate::objects(totals, &sums.allocated, interval);
         Amounts {
             sites: sums.sites,
             samples: sums.samples,
-            live_bytes: bytes(&sums.live),
-            live_objects: objects(&sums.live),
-            allocated_bytes: bytes(&sums.allocated),
-            allocated_objects: objects(&sums.allocated),
-            freed_bytes: bytes(&sums.freed),
-            freed_objects: objects(&sums.freed),
+            live_bytes: bytes(&sums.live, of_live),
+            live_objects: objects(&sums.live, of_live),
+            allocated_bytes: bytes(&sums.allocated, largest),
+            allocated_objects: objects(&sums.allocated, largest),
+            freed_bytes: bytes(&sums.freed, largest),
+            freed_objects: objects(&sums.freed, largest),
             live_share: share(sums.live.bytes, total.live.bytes),
             allocated_share: share(sums.allocated.bytes, total.allocated.bytes),
         }

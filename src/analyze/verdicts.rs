@@ -271,7 +271,7 @@ impl<'s> Judged<'s> {
         let sites = self.sites(group);
         let judgement = &group.judgement;
         let of_caller = group.level == growth::CALLER;
-        let interval = self.snapshot.info.largest_interval_bytes;
+        let interval = self.snapshot.info.live_interval();
         let live = self.live(group);
         let mut allocated = Totals::default();
         sites

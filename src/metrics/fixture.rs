@@ -24,6 +24,7 @@ pub(crate) fn snapshot(live_bytes: &[f64]) -> Snapshot {
             watched_seconds: 60.0,
             interval_bytes: 524_288,
             largest_interval_bytes: 524_288,
+            live_interval_bytes: 0,
             was_off: false,
             samples: 1_000,
             dropped: vec![Dropped {

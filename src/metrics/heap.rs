@@ -25,7 +25,7 @@ pub(super) struct TaskSeries {
 pub(super) fn totals(snapshot: &Snapshot, own_cpu: f64) -> Vec<Family> {
     let (live, allocated, freed) = (snapshot.live(), snapshot.allocated(), snapshot.freed());
     let info = snapshot.info();
-    let bounds = Estimate::bytes(&live, info.largest_interval_bytes);
+    let bounds = Estimate::bytes(&live, info.live_interval());
     vec![
         Family::gauge(
             "heapwatch_live",

@@ -89,7 +89,7 @@ impl<'a> Header<'a> {
             interval_bytes: info.known(info.interval_bytes),
             was_off: info.was_off,
             error_bars: info.error_bars,
-            unseen_bytes: match info.largest_interval_bytes {
+            unseen_bytes: match info.live_interval() {
                 _ if info.was_off => None,
                 0 => None,
                 1 => Some(0),

@@ -148,6 +148,25 @@ fn header(f: &mut fmt::Formatter<'_>, info: &Info, total: &Amounts) -> fmt::Resu
         None => format!("{sites} sites"),
     };
     writeln!(f, "{}, {counted}", process(info))?;
+    if !info.nothing_sampled() {
+        sums(f, total)?;
+    }
+    writeln!(f, "{}", unseen(info))?;
+    for dropped in &info.dropped {
+        writeln!(
+            f,
+            "dropped: {} samples ({})",
+            number::thousands(dropped.samples),
+            dropped.reason
+        )?;
+    }
+    for note in &info.notes {
+        writeln!(f, "note: {note}")?;
+    }
+    Ok(())
+}
+
+fn sums(f: &mut fmt::Formatter<'_>, total: &Amounts) -> fmt::Result {
     for (name, bytes, objects) in [
         ("live     ", &total.live_bytes, &total.live_objects),
         (
@@ -163,18 +182,6 @@ fn header(f: &mut fmt::Formatter<'_>, info: &Info, total: &Amounts) -> fmt::Resu
             number::bytes_with_error(bytes),
             number::count_with_error(objects)
         )?;
-    }
-    writeln!(f, "{}", unseen(info))?;
-    for dropped in &info.dropped {
-        writeln!(
-            f,
-            "dropped: {} samples ({})",
-            number::thousands(dropped.samples),
-            dropped.reason
-        )?;
-    }
-    for note in &info.notes {
-        writeln!(f, "note: {note}")?;
     }
     Ok(())
 }
@@ -204,6 +211,7 @@ fn sampling(info: &Info) -> String {
         return "a pprof profile".to_owned();
     }
     match info.interval_bytes {
+        0 if info.nothing_sampled() => "nothing is sampled".to_owned(),
         0 => "sampling is off".to_owned(),
         1 => "every allocation counted".to_owned(),
         interval => format!("a sample every {}", number::exact_bytes(interval as f64)),
@@ -215,14 +223,20 @@ pub(super) fn unseen(info: &Info) -> String {
     if !info.error_bars {
         return "this profile does not tell how far its numbers may be off".to_owned();
     }
-    match info.largest_interval_bytes {
-        0 => "nothing was sampled, so nothing is known".to_owned(),
-        _ if info.was_off => {
-            "sampling was off for a while: what was allocated then is in no number".to_owned()
-        }
-        1 => "all numbers are exact".to_owned(),
+    if info.nothing_sampled() {
+        return "nothing was sampled, so nothing is known".to_owned();
+    }
+    if info.was_off {
+        return "sampling was off for a while: what was allocated then is in no number".to_owned();
+    }
+    let since = match info.live_interval() < info.largest_interval_bytes {
+        true => ", of what was allocated since the interval became smaller",
+        false => "",
+    };
+    match info.live_interval() {
+        1 => format!("all numbers are exact{since}"),
         interval => format!(
-            "intervals are 95 %; a call site that no sample met holds less than {}",
+            "intervals are 95 %; a call site that no sample met holds less than {}{since}",
             number::exact_bytes(3.0 * interval as f64)
         ),
     }
@@ -567,6 +581,33 @@ mod tests {
         assert!(with(1, 1).contains("all numbers are exact"));
         assert!(with(0, 0).contains("nothing was sampled"));
         assert!(with(65_536, 65_536).contains("less than 192 KiB"));
+    }
+
+    /// Without a sample there is no number to give: "0 B ± 1.9 MiB" would be an invention, and so would a
+    /// bound.
+    #[test]
+    fn header_has_no_numbers_where_nothing_was_sampled() {
+        let builder = Builder::new().info(|info| {
+            info.interval_bytes = 0;
+            info.largest_interval_bytes = 0;
+        });
+        let table = builder.build().top(By::Site).to_string();
+        for invented in ["every", "less than", "95 %; ", "±", "0 B"] {
+            assert!(!table.contains(invented), "{invented}: {table}");
+        }
+    }
+
+    /// What is known of the time since the interval became smaller is not made vague by what was
+    /// before, and nothing is claimed of that.
+    #[test]
+    fn header_tells_the_bound_of_what_is_live() {
+        let builder = Builder::new().info(|info| {
+            info.interval_bytes = 4_096;
+            info.live_interval_bytes = 4_096;
+        });
+        let table = builder.build().top(By::Site).to_string();
+        let bound = "less than 12 KiB, of what was allocated since the interval became smaller";
+        assert!(table.contains(bound), "{table}");
     }
 
     /// Nothing is exact, and nothing bounded, if it was allocated while nobody looked.

@@ -42,7 +42,7 @@ pub(super) fn take(extent: Extent) -> Result<(Snapshot, Places), Error> {
     }
     let Joined { sites, places, .. } = joined;
     let snapshot = Snapshot {
-        info: info(now_ns, sites.iter().map(|site| site.samples).sum()),
+        info: info(now_ns, sites.iter().map(|site| site.samples).sum(), &live),
         modules: modules.iter().map(module).collect(),
         locations: locations.list,
         watched: match extent {
@@ -210,7 +210,28 @@ fn module(module: &modules::Module) -> Module {
     }
 }
 
-fn info(now_ns: u64, samples: u64) -> Info {
+/// The interval now, the largest so far, and the largest that bounds what is live. No interval says
+/// anything where nothing was ever sampled.
+fn intervals(
+    [now, largest]: [u32; 2],
+    refused: bool,
+    samples: u64,
+    live: impl Iterator<Item = u32>,
+) -> [u32; 3] {
+    match samples == 0 && (now == 0 || refused) {
+        true => [0; 3],
+        false => [now, largest, live.fold(now, u32::max)],
+    }
+}
+
+fn info(now_ns: u64, samples: u64, live: &[LiveSample]) -> Info {
+    let intervals = intervals(
+        [settings::interval(), settings::largest_interval()],
+        loss::counted(Loss::RegionRefused) > 0,
+        samples,
+        live.iter().map(|sample| sample.interval),
+    );
+    let [now, largest, of_live] = intervals.map(u64::from);
     let dropped = Loss::ALL
         .into_iter()
         .filter(|loss| loss.loses_bytes() && loss::counted(*loss) > 0)
@@ -222,8 +243,9 @@ fn info(now_ns: u64, samples: u64) -> Info {
     Info {
         taken: SystemTime::now(),
         watched_seconds: watched_seconds(now_ns),
-        interval_bytes: settings::interval().into(),
-        largest_interval_bytes: settings::largest_interval().into(),
+        interval_bytes: now,
+        largest_interval_bytes: largest,
+        live_interval_bytes: of_live,
         was_off: settings::was_off(),
         samples,
         dropped,
@@ -327,4 +349,28 @@ pub(super) fn profile_id(now_ns: u64) -> u64 {
         mix(mix(wall ^ now_ns.rotate_left(40)) ^ u64::from(std::process::id()))
     };
     ID.get_or_init(make).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An interval that nothing was sampled at would be told as a bound on what nobody looked at, and one that
+    /// nothing live was sampled at makes bounds vague for good.
+    #[test]
+    fn intervals_are_those_that_say_something() {
+        let of = |now, refused, samples, live: &[u32]| {
+            intervals([now, 524_288], refused, samples, live.iter().copied())
+        };
+        assert_eq!(of(0, false, 0, &[]), [0; 3], "off from the start");
+        assert_eq!(of(524_288, true, 0, &[]), [0; 3], "refused");
+        assert_eq!(of(524_288, false, 0, &[]), [524_288; 3], "all is small");
+        assert_eq!(of(524_288, true, 9, &[524_288]), [524_288; 3]);
+        assert_eq!(
+            of(4096, false, 9, &[4096, 524_288]),
+            [4096, 524_288, 524_288]
+        );
+        assert_eq!(of(4096, false, 9, &[4096, 4096]), [4096, 524_288, 4096]);
+        assert_eq!(of(0, false, 9, &[4096]), [0, 524_288, 4096], "switched off");
+    }
 }

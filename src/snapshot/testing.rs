@@ -30,6 +30,7 @@ impl Builder {
                 watched_seconds: 750.0,
                 interval_bytes: INTERVAL,
                 largest_interval_bytes: INTERVAL,
+                live_interval_bytes: 0,
                 was_off: false,
                 samples: 0,
                 dropped: Vec::new(),

@@ -330,6 +330,7 @@ fn info(profile: &Profile) -> Info {
         interval_bytes: profile.period.max(0) as u64,
         // Nothing is known of what its samples missed.
         largest_interval_bytes: 0,
+        live_interval_bytes: 0,
         was_off: false,
         samples: said.samples,
         dropped: Vec::new(),
