@@ -36,10 +36,10 @@ pub(super) fn merge(symbol: Option<&str>, dwarf: Option<&str>) -> Option<String>
         return symbol.or(dwarf).map(tidy);
     };
     let path = tidy(symbol);
-    if is_v0(symbol) {
-        return Some(path);
-    }
     let own = tidy(dwarf);
+    if is_v0(symbol) {
+        return Some(with_futures(path, &own));
+    }
     let (parent, last) = split_last(&path);
     let known = base(last);
     let named = base(&own);
@@ -74,6 +74,38 @@ pub(super) fn tidy(raw: &str) -> String {
     let name = escaped(name).replace("{{", "{").replace("}}", "}");
     let name = without_turbofish(&name);
     cut(without_defaults(without_self_brackets(name)), MAX_NAME)
+}
+
+/// A v0 name with futures told from closures, as the debug information's name of the same function tells
+/// them: `{closure#0}` → `{async_fn_env#0}`.
+fn with_futures(mut path: String, own: &str) -> String {
+    for kind in ["async_fn", "async_block"] {
+        for (at, found) in own.match_indices(&format!("::{{{kind}_env#")) {
+            let parent = &own[own[..at].trim_end_matches(in_path).len()..at];
+            let Some((number, _)) = own[at + found.len()..].split_once('}') else {
+                continue;
+            };
+            let closures = parent
+                .replace("{async_fn#", "{closure#")
+                .replace("{async_block#", "{closure#");
+            let v0 = format!("{closures}::{{closure#{number}}}");
+            let told = format!("{parent}::{{{kind}_env#{number}}}");
+            let mut parts = path.split(&v0);
+            let mut renamed = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                // What is within the future is not the future.
+                renamed += if part.starts_with("::") { &v0 } else { &told };
+                renamed += part;
+            }
+            path = renamed;
+        }
+    }
+    cut(path, MAX_NAME)
+}
+
+/// Whether a character may stand in a path without arguments.
+fn in_path(c: char) -> bool {
+    c.is_alphanumeric() || "_:{}#".contains(c)
 }
 
 fn is_v0(symbol: &str) -> bool {

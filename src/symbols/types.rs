@@ -7,6 +7,10 @@
 //! arguments are the container's. Legacy symbols without line tables have none, and there is no
 //! answer.
 
+mod known;
+
+use known::{Known, MADE_OF, WELL_KNOWN, is_below, kind_of};
+
 use super::names::{arguments, base, is_placeholder, split_as, split_commas, split_last};
 use crate::snapshot::{Frame, Origin};
 
@@ -29,36 +33,16 @@ enum Kind {
     LinkedList,
     String,
     Box,
+    /// A `Box<[T]>`, by the type of its elements.
+    BoxedSlice,
     Arc,
     Rc,
     HashMap,
     HashSet,
     BTreeMap,
     BTreeSet,
+    Known(&'static Known),
 }
-
-/// Modules, and the container that their functions are about. Longer paths first.
-const MODULES: [(&str, Kind); 19] = [
-    ("alloc::collections::binary_heap", Kind::BinaryHeap),
-    ("alloc::collections::btree::set", Kind::BTreeSet),
-    ("alloc::collections::btree", Kind::BTreeMap),
-    ("alloc::collections::linked_list", Kind::LinkedList),
-    ("alloc::collections::vec_deque", Kind::VecDeque),
-    ("alloc::raw_vec", Kind::RawVec),
-    ("alloc::boxed", Kind::Box),
-    ("alloc::slice", Kind::Vec),
-    ("alloc::string", Kind::String),
-    ("alloc::fmt", Kind::String),
-    ("alloc::str", Kind::String),
-    ("alloc::sync", Kind::Arc),
-    ("alloc::rc", Kind::Rc),
-    ("alloc::vec", Kind::Vec),
-    ("hashbrown::raw", Kind::RawTable),
-    ("hashbrown::map", Kind::HashMap),
-    ("hashbrown::set", Kind::HashSet),
-    ("std::collections::hash::map", Kind::HashMap),
-    ("std::collections::hash::set", Kind::HashSet),
-];
 
 /// Types inside a `Box` that are a container's own.
 const BOXED: [(&str, Kind); 7] = [
@@ -89,35 +73,56 @@ const CALLING: [&str; 7] = [
 /// frames are those of a whole stack, innermost first.
 pub(crate) fn allocated_type<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Option<String> {
     let mut found: Option<Container> = None;
+    // Whether a frame further out was about something else already.
+    let mut apart = false;
     for frame in frames {
-        match frame.origin {
-            Origin::Std => {}
+        let outer = match frame.origin {
+            Origin::Std => Container::of(&frame.function),
             Origin::Allocator => continue,
+            Origin::Dependency { .. } => {
+                let known = Container::of(&frame.function).filter(Container::is_known);
+                // Between the functions of a container there may be its closures and helpers.
+                if known.is_none() && !is_known_path(&frame.function) {
+                    break;
+                }
+                known
+            }
             _ => break,
-        }
-        let Some(outer) = Container::of(&frame.function) else {
+        };
+        let Some(outer) = outer else {
             continue;
         };
-        let next = match found.take() {
+        found = Some(match found.take() {
             None => outer,
-            Some(inner) => match inner.within(outer) {
-                Ok(both) => both,
-                Err(inner) => return Some(inner.print()),
-            },
-        };
-        found = Some(next);
+            Some(inner) if inner.is_part_of(&outer, apart) => outer,
+            Some(inner) if apart => inner,
+            Some(inner) => inner.within(outer).unwrap_or_else(|inner| {
+                apart = true;
+                inner
+            }),
+        });
     }
     found.map(|found| found.print())
 }
 
+/// The type or module that a function belongs to, and the function.
+fn owner(function: &str) -> (&str, &str) {
+    let (ty, method) = split_last(function);
+    let ty = match ty.strip_prefix('<') {
+        Some(rest) => split_as(rest).map_or(rest.trim_end_matches('>'), |(own, _)| own),
+        None => ty,
+    };
+    (ty, method)
+}
+
+fn is_known_path(function: &str) -> bool {
+    matches!(kind_of(owner(function).0), Some(Kind::Known(_)))
+}
+
 impl Container {
-    /// The container that a function of std is about.
+    /// The container that a function is about.
     fn of(function: &str) -> Option<Container> {
-        let (ty, method) = split_last(function);
-        let ty = match ty.strip_prefix('<') {
-            Some(rest) => split_as(rest).map_or(rest.trim_end_matches('>'), |(own, _)| own),
-            None => ty,
-        };
+        let (ty, method) = owner(function);
         if CALLING.contains(&base(method)) || method.starts_with('{') {
             return None;
         }
@@ -130,10 +135,37 @@ impl Container {
             Some(element) => vec![element.to_string()],
             None => told(split_last(ty).1),
         };
-        if list.is_empty() || list.iter().all(|argument| is_placeholder(argument)) {
+        let is_parameter = |argument: &String| is_placeholder(argument.trim_matches(['[', ']']));
+        if list.iter().all(is_parameter) {
             list = told(method);
         }
+        // `From<&str>`, whose type is not in the name of what was inlined.
+        if list.is_empty() && matches!(kind, Kind::Arc | Kind::Rc | Kind::Box) && method == "from" {
+            list = vec!["str".to_string()];
+        }
         Container::new(kind, list)
+    }
+
+    fn is_known(&self) -> bool {
+        matches!(self.kind, Kind::Known(_))
+    }
+
+    /// Whether a container that is not one of std's collections allocated this for itself; where a frame
+    /// between the two sets them `apart`, only if the elements are its own.
+    fn is_part_of(&self, outer: &Container, apart: bool) -> bool {
+        let Kind::Known(known) = outer.kind else {
+            return false;
+        };
+        match self.kind {
+            // A text is a user's.
+            Kind::String => false,
+            Kind::Known(inner) if inner.name == known.name => self.arguments.is_empty(),
+            Kind::Known(inner) => MADE_OF.contains(&(known.name, inner.name)),
+            _ => {
+                let own = |argument: &String| argument.contains(&format!("{}::", known.path));
+                !apart || self.arguments.iter().any(own)
+            }
+        }
     }
 
     /// A container with the arguments that its kind has, if they are there.
@@ -141,6 +173,17 @@ impl Container {
         let (kind, count) = match kind {
             Kind::String => (kind, 0),
             Kind::HashMap | Kind::BTreeMap => (kind, 2),
+            Kind::Known(known) => {
+                arguments.truncate(known.arguments);
+                if arguments.len() < known.arguments || arguments.iter().any(|a| is_placeholder(a))
+                {
+                    arguments.clear();
+                }
+                for argument in &mut arguments {
+                    *argument = held(argument, known).to_string();
+                }
+                return Some(Container { kind, arguments });
+            }
             Kind::RawTable => {
                 let entry = arguments.first()?;
                 // Anything else than a pair is another table's.
@@ -156,6 +199,11 @@ impl Container {
         }
         match (kind, arguments.get(1).map(String::as_str)) {
             (Kind::Box, _) => Some(unbox(arguments)),
+            (Kind::BoxedSlice, _) => {
+                let kind = Kind::Box;
+                let arguments = vec![format!("[{}]", arguments[0])];
+                Some(Container { kind, arguments })
+            }
             (Kind::BTreeMap, Some("alloc::collections::btree::set_val::SetValZST")) => {
                 Container::new(Kind::BTreeSet, arguments)
             }
@@ -172,6 +220,19 @@ impl Container {
         let same = self.arguments == outer.arguments;
         match (self.kind, outer.kind) {
             (inner, outer) if inner == outer && same => Ok(self),
+            (Kind::Known(inner), Kind::Known(known)) if inner.name == known.name => Ok(self),
+            // An `Arc<[u8]>` by its elements, and what it is in the end.
+            (Kind::Arc | Kind::Rc, kind) if kind == self.kind && self.is_slice_of(&outer) => {
+                Ok(self)
+            }
+            (Kind::Arc | Kind::Rc, kind)
+                if kind == self.kind
+                    && self.arguments == ["[u8]"]
+                    && outer.arguments == ["str"] =>
+            {
+                Ok(outer)
+            }
+            (Kind::RawVec | Kind::Vec, Kind::Box) if outer.is_slice_of(&self) => Ok(outer),
             (Kind::RawVec, Kind::RawVec | Kind::Vec | Kind::VecDeque | Kind::String) => Ok(outer),
             (Kind::RawTable, Kind::RawTable | Kind::HashMap | Kind::HashSet) => Ok(outer),
             (Kind::Vec, Kind::String) if self.arguments == ["u8"] => Ok(outer),
@@ -184,7 +245,21 @@ impl Container {
         }
     }
 
+    fn is_slice_of(&self, elements: &Container) -> bool {
+        let inside = |slice: &str| {
+            let inside = slice.strip_prefix('[')?.strip_suffix(']')?;
+            Some(inside == elements.arguments[0])
+        };
+        inside(&self.arguments[0]) == Some(true)
+    }
+
     fn print(&self) -> String {
+        if let Kind::Known(known) = self.kind {
+            return match self.arguments.is_empty() {
+                true => known.name.to_string(),
+                false => format!("{}<{}>", known.name, short(&self.arguments.join(", "))),
+            };
+        }
         let mut arguments = &self.arguments[..];
         let name = match self.kind {
             Kind::RawVec => Kind::Vec,
@@ -200,23 +275,6 @@ impl Container {
         }
         format!("{name:?}<{}>", short(&arguments.join(", ")))
     }
-}
-
-fn kind_of(ty: &str) -> Option<Kind> {
-    if ty.starts_with('[') {
-        return Some(Kind::Vec);
-    }
-    if ty == "str" {
-        return Some(Kind::String);
-    }
-    let belongs = |module: &str| {
-        ty.strip_prefix(module)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    };
-    MODULES
-        .iter()
-        .find(|(module, _)| belongs(module))
-        .map(|(_, kind)| *kind)
 }
 
 /// Arguments that say how a B-tree's node is held.
@@ -239,7 +297,18 @@ fn unbox(arguments: Vec<String>) -> Container {
         })
 }
 
-/// Types with std's paths left out: `alloc::string::String` → `String`.
+/// What a part of a container holds: `slab::Entry<chat::Session>` → `chat::Session`.
+fn held<'a>(argument: &'a str, known: &Known) -> &'a str {
+    let (path, last) = split_last(argument);
+    let inside = super::names::arguments(last).next();
+    match inside {
+        Some(inside) if is_below(path, known.path) => held(inside, known),
+        _ => argument,
+    }
+}
+
+/// Types with the paths of those left out that everybody knows: `alloc::string::String` → `String`;
+/// and futures as they are written: `chat::run::{async_fn_env#0}` → `async fn chat::run`.
 fn short(types: &str) -> String {
     let mut out = String::with_capacity(types.len());
     let mut rest = types;
@@ -247,13 +316,15 @@ fn short(types: &str) -> String {
     while !rest.is_empty() {
         let end = rest.find(|c| !in_path(c)).unwrap_or(rest.len());
         let (path, after) = rest.split_at(end);
-        let std = ["alloc::", "core::", "std::"]
-            .iter()
-            .any(|krate| path.starts_with(krate));
-        out.push_str(match path.rsplit_once("::") {
-            Some((_, last)) if std && !path.contains('{') => last,
-            _ => path,
-        });
+        let well_known = WELL_KNOWN.iter().any(|krate| path.starts_with(krate));
+        match path.rsplit_once("::") {
+            Some((_, last)) if well_known && !path.contains('{') => out.push_str(last),
+            Some((parent, last)) if last.starts_with("{async_fn_env#") => {
+                out.push_str("async fn ");
+                out.push_str(parent);
+            }
+            _ => out.push_str(path),
+        }
         let next = after.chars().next().map_or(0, char::len_utf8);
         out.push_str(&after[..next]);
         rest = &after[next..];

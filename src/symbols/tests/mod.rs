@@ -1,5 +1,6 @@
 mod cache;
 mod fixture;
+mod kinds;
 mod names;
 mod paths;
 mod process;

@@ -114,6 +114,12 @@ fn a_path_and_its_arguments_are_joined() {
             "drop_in_place<chat::Session>",
             "core::ptr::drop_in_place<chat::Session>",
         ),
+        // A v0 symbol does not tell a future from a closure.
+        (
+            "_RNvMs0_NtNtNtCscSiqHRrfeW3_5tokio7runtime4task4coreINtB5_4CellNCNvCsa0REJMx7kNk_4chat5serve0INtNtCslNYArtu3iFV_5alloc4sync3ArcNtNtNtB9_9scheduler14current_thread6HandleEE3newB12_",
+            "new<chat::serve::{async_fn_env#0}, alloc::sync::Arc<tokio::runtime::scheduler::current_thread::Handle, alloc::alloc::Global>>",
+            "tokio::runtime::task::core::Cell<chat::serve::{async_fn_env#0}, alloc::sync::Arc<tokio::runtime::scheduler::current_thread::Handle>>::new",
+        ),
         // Names of different functions are not mixed; the symbol is the linker's word.
         ("chat::a", "b<u8>", "chat::a"),
         ("main", "main", "main"),
