@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use addr2line::Context;
 use addr2line::gimli::{
     AbbreviationsCacheStrategy, AttributeValue, DW_AT_MIPS_linkage_name, DW_AT_abstract_origin,
     DW_AT_linkage_name, DW_AT_name, DW_AT_specification, DebugInfoOffset, Dwarf, Unit, UnitHeader,
     UnitOffset, UnitRef,
 };
+use addr2line::{Context, LookupResult};
 use object::{SymbolMap, SymbolMapName};
 
 use super::names::tidy;
@@ -114,11 +114,15 @@ impl<'a> DebugInfo<'a> {
     }
 
     /// The functions at an address, innermost first; empty if there is nothing, or it is damaged.
+    ///
+    /// Empty, too, where the functions are in another file (split DWARF): the lines that are left in this one
+    /// are those of inlined functions, and would be told of the function that they were inlined into.
     pub(super) fn frames(&self, address: u64) -> Vec<RawFrame<'_>> {
         let mut frames = Vec::new();
-        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads();
-        let found = self.context.find_frames(address).skip_all_loads();
-        let Ok(mut found) = found else {
+        let (LookupResult::Output(unit), LookupResult::Output(Ok(mut found))) = (
+            self.context.find_dwarf_and_unit(address),
+            self.context.find_frames(address),
+        ) else {
             return frames;
         };
         while let Ok(Some(frame)) = found.next() {

@@ -298,9 +298,18 @@ fn levels(text: &str) -> impl Iterator<Item = (usize, char, i32)> {
 pub(super) fn closure_path(own: &str, module: &str, caller: &str) -> Option<String> {
     let inside = base(own).strip_prefix('{')?.strip_suffix('}')?;
     let (kind, number) = inside.split_once('#')?;
-    let ty = format!("::{{{kind}_env#{number}}}");
-    let in_path = |c: char| c.is_alphanumeric() || "_:{}#".contains(c);
-    let mut parents = caller.match_indices(&ty).map(|(at, _)| {
+    // As debug information names its type, and as v0 symbols do, whatever kind it is.
+    let types = [
+        format!("::{{{kind}_env#{number}}}"),
+        format!("::{{closure#{number}}}"),
+    ];
+    // A type in brackets: not the caller itself, which may be another closure, and no parent of one.
+    let is_type = |at: usize, ty: &str| {
+        !caller[at + ty.len()..].starts_with("::") && top_level(caller).all(|(top, _)| top != at)
+    };
+    let places = types.iter().flat_map(|ty| caller.match_indices(ty));
+    let places = places.filter(|(at, ty)| is_type(*at, ty));
+    let mut parents = places.map(|(at, _)| {
         let before = &caller[..at];
         let start = before.trim_end_matches(in_path).len();
         &before[start..]

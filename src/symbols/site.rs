@@ -5,13 +5,15 @@
 use crate::snapshot::{Frame, Origin};
 
 /// What starts programs and threads: in every stack, and never the answer.
-const RUNTIME: [&str; 10] = [
+const RUNTIME: [&str; 12] = [
+    "___clone3",
     "__clone",
     "__clone3",
     "__libc_start_call_main",
     "__libc_start_main",
     "__libc_start_main_impl",
     "_start",
+    "__clone_internal",
     "clone",
     "clone3",
     "main",
@@ -51,8 +53,9 @@ pub(crate) fn is_runtime(frame: &Frame) -> bool {
     if frame.origin != Origin::Foreign {
         return false;
     }
-    let name = frame.function.split('@').next().unwrap_or_default();
-    RUNTIME.contains(&name)
+    let name = frame.function.split(['@', '.']).next().unwrap_or_default();
+    // glibc's name for its own calls.
+    RUNTIME.contains(&name.strip_prefix("__GI_").unwrap_or(name))
 }
 
 /// Dependencies that hold or share what others own.

@@ -1,6 +1,7 @@
 mod cache;
 mod fixture;
 mod kinds;
+mod missing;
 mod names;
 mod paths;
 mod process;

@@ -146,6 +146,18 @@ fn an_inlined_closure_takes_its_path_from_the_caller_that_is_generic_over_it() {
         path.as_deref(),
         Some("chat::client::in_task::{async_fn#0}::{closure#1}<i32>")
     );
+    // A caller with a v0 symbol.
+    let v0 = "<chat::a::{closure#0}::{closure#2} as core::ops::FnOnce<()>>::call_once";
+    assert_eq!(
+        closure_path("{async_block#2}", "chat", v0).as_deref(),
+        Some("chat::a::{closure#0}::{async_block#2}")
+    );
+    assert_eq!(closure_path("{closure#0}", "chat", v0), None);
+    assert_eq!(
+        closure_path("{closure#0}", "chat", "chat::a::{closure#0}"),
+        None,
+        "one closure in another, and not the other"
+    );
     // Another number, another module, or two candidates: not known.
     assert_eq!(closure_path("{closure#4}", "chat", caller), None);
     assert_eq!(closure_path("{closure#3}", "core::iter", caller), None);

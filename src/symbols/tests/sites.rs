@@ -150,7 +150,7 @@ fn the_call_site_is_the_innermost_frame_with_a_reason_of_its_own() {
                 std("std::thread::current::init"),
                 std("core::f"),
                 foreign("start_thread"),
-                foreign("__clone3"),
+                foreign("__GI___clone3"),
             ],
             Some(2),
             None,
@@ -170,6 +170,7 @@ fn the_call_site_is_the_innermost_frame_with_a_reason_of_its_own() {
             vec![
                 allocator("__rust_alloc"),
                 foreign("__libc_start_main@GLIBC_2.34"),
+                foreign("__GI___clone3"),
             ],
             Some(1),
             None,
