@@ -206,6 +206,7 @@ fn only<'s>(snapshot: &Snapshot, sites: impl IntoIterator<Item = &'s Site>) -> S
     if let Some(known) = snapshot.names.get() {
         let frames = places.iter().map(|place| known.frames[*place].clone());
         names = OnceLock::from(Names {
+            missing: Vec::new(),
             frames: frames.collect(),
             lasting: known.lasting,
         });

@@ -52,6 +52,8 @@ pub(crate) struct Names {
     pub(crate) frames: Vec<Arc<[Frame]>>,
     /// No later look would find more: nothing was lacking to read the files.
     pub(crate) lasting: bool,
+    /// What the files do not hold, and how to get it, a sentence for each file.
+    pub(crate) missing: Vec<String>,
 }
 
 impl Names {
@@ -60,6 +62,7 @@ impl Names {
         OnceLock::from(Names {
             frames,
             lasting: true,
+            missing: Vec::new(),
         })
     }
 }

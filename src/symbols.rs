@@ -7,6 +7,7 @@
 
 mod cache;
 mod dwarf;
+mod lack;
 mod module;
 mod names;
 mod object;
@@ -51,6 +52,11 @@ impl Snapshot {
         self.named().lasting
     }
 
+    /// What names lack, and how to get it, a sentence for each file.
+    pub(crate) fn missing_names(&self) -> &[String] {
+        &self.named().missing
+    }
+
     fn named(&self) -> &Names {
         self.names
             .get_or_init(|| muted(|| resolve(&self.modules, &self.locations)))
@@ -67,6 +73,7 @@ pub(crate) fn resolve(modules: &[Module], locations: &[Location]) -> Names {
 
 fn resolve_with(cache: &Cache, modules: &[Module], locations: &[Location]) -> Names {
     let mut lasting = true;
+    let mut missing = Vec::new();
     let names: Vec<Arc<str>> = modules.iter().map(file_name).collect();
     let mut frames: Vec<Arc<[Frame]>> = Vec::with_capacity(locations.len());
     // By module and then by place in it: the indices of the locations there.
@@ -89,13 +96,22 @@ fn resolve_with(cache: &Cache, modules: &[Module], locations: &[Location]) -> Na
             .collect();
         let (found, for_good) = find(cache, &modules[module], &keys);
         lasting &= for_good;
+        missing.extend(
+            cache
+                .lack(&names[module])
+                .map(|lack| lack.cure(&modules[module].path)),
+        );
         for (indices, found) in places.values().zip(found) {
             for index in indices {
                 frames[*index] = found.clone();
             }
         }
     }
-    Names { frames, lasting }
+    Names {
+        frames,
+        lasting,
+        missing,
+    }
 }
 
 /// Frames at places of one module, from the cache or from its file; and whether another time would find no more.
@@ -108,12 +124,15 @@ fn find(cache: &Cache, module: &Module, keys: &[Key]) -> (Vec<Arc<[Frame]>>, boo
     let missing = missing(&found);
     if !missing.is_empty() {
         let places: Vec<u64> = missing.iter().map(|i| keys[*i].1).collect();
-        let (resolved, for_good) = module::resolve(module, &places);
-        for (index, frames) in missing.iter().zip(resolved) {
+        let resolved = module::resolve(module, &places);
+        for (index, frames) in missing.iter().zip(resolved.frames) {
             found[*index] = Some(frames.into());
         }
-        lasting = for_good;
-        if for_good {
+        if let Some((file, _)) = keys.first() {
+            cache.note(file, resolved.lack);
+        }
+        lasting = resolved.lasting;
+        if lasting {
             let new = missing
                 .iter()
                 .filter_map(|i| Some((keys[*i].clone(), found[*i].clone()?)));

@@ -219,6 +219,11 @@ impl<'s> Top<'s> {
         self
     }
 
+    /// What names lack, and how to get it.
+    pub(crate) fn missing_names(&self) -> &'s [String] {
+        self.snapshot.missing_names()
+    }
+
     pub(crate) fn columns(&self) -> usize {
         self.width
     }

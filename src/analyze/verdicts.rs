@@ -241,8 +241,10 @@ impl<'s> Judged<'s> {
         let verdicts: Vec<Growth> = groups
             .map(|group| self.growth(group, &[], &mut frames))
             .collect();
+        let mut info = snapshot.info.clone();
+        info.notes.extend_from_slice(snapshot.missing_names());
         Some(Report {
-            info: snapshot.info.clone(),
+            info,
             watched_seconds: watch.watched_seconds(),
             tick_seconds: watch.tick_seconds,
             min_watch_seconds: watch.min_seconds,

@@ -30,7 +30,7 @@ impl Top<'_> {
         let table = Table {
             by: self.by(),
             sort: self.order(),
-            snapshot: Header::of(self.info()),
+            snapshot: Header::of(self.info()).with_notes(self.missing_names()),
             total: self.total(),
             rows: rows.iter().map(|row| Line::of(row, &mut frames)).collect(),
             rows_without_frames: frames.cut,
@@ -75,7 +75,7 @@ pub(crate) struct Header<'a> {
     unseen_bytes: Option<u64>,
     samples: Option<u64>,
     dropped: &'a [Dropped],
-    notes: &'a [String],
+    notes: Vec<&'a str>,
     self_bytes: Option<u64>,
 }
 
@@ -97,9 +97,14 @@ impl<'a> Header<'a> {
             },
             samples: info.known(info.samples),
             dropped: &info.dropped,
-            notes: &info.notes,
+            notes: info.notes.iter().map(String::as_str).collect(),
             self_bytes: info.known(info.self_bytes),
         }
+    }
+
+    fn with_notes(mut self, more: &'a [String]) -> Self {
+        self.notes.extend(more.iter().map(String::as_str));
+        self
     }
 }
 

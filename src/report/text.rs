@@ -73,6 +73,9 @@ impl Top<'_> {
             moment(self.info())
         )?;
         header(f, self.info(), &total)?;
+        for missing in self.missing_names() {
+            writeln!(f, "note: {missing}")?;
+        }
         if self.order() == Sort::Growth {
             writeln!(f, "{}", growth_line(self))?;
         }

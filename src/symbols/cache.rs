@@ -4,11 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::lack::Lack;
 use crate::snapshot::Frame;
 
 /// Addresses kept, and what their text may take.
 const MAX_ADDRESSES: usize = 65_536;
 const MAX_BYTES: usize = 16 << 20;
+
+/// Files of which is kept what they lack; more are only there where plugins come and go.
+const MAX_FILES: usize = 1024;
 
 /// Where in which file: independent of where a process loaded it.
 pub(super) type Key = (Arc<str>, u64);
@@ -27,6 +31,8 @@ struct Generations {
     young_bytes: usize,
     /// Where the young one's texts are: shared ones count once.
     texts: HashSet<usize>,
+    /// What files lack of which frames were found, however long ago.
+    lacks: HashMap<Arc<str>, Lack>,
 }
 
 impl Cache {
@@ -42,6 +48,22 @@ impl Cache {
         for (key, frames) in found {
             generations.insert(key, frames);
         }
+    }
+
+    /// Keeps what a file lacks.
+    pub(super) fn note(&self, file: &Arc<str>, lack: Option<Lack>) {
+        let lacks = &mut self.lock().lacks;
+        if lacks.len() >= MAX_FILES {
+            lacks.clear();
+        }
+        match lack {
+            Some(lack) => lacks.insert(file.clone(), lack),
+            None => lacks.remove(file),
+        };
+    }
+
+    pub(super) fn lack(&self, file: &str) -> Option<Lack> {
+        self.lock().lacks.get(file).copied()
     }
 
     /// Keeps the lock meanwhile.

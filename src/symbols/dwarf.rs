@@ -76,6 +76,7 @@ impl<'a> DebugInfo<'a> {
             let Ok(unit) = self.dwarf.unit(*header) else {
                 continue;
             };
+            sources.split |= unit.dwo_id.is_some();
             if let Some(name) = unit.name {
                 let directory = unit.comp_dir.map(|slice| slice.to_string_lossy());
                 let directory = directory.as_deref().unwrap_or("");

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::dwarf::{DebugInfo, RawFrame};
+use super::lack::{Lack, is_rust};
 use super::names;
 use super::object::{Files, Opener, endian, sections};
 use super::origin::{Packages, is_shim, origin};
@@ -18,20 +19,34 @@ use object::{File, Object as _, SymbolMap, SymbolMapName};
 const ADDRESSES_PARSED: usize = 2048;
 
 /// Finds the frames at addresses of one module, given as the object file states them. What was
-/// opened and parsed is dropped before this returns. Second, whether these are the names for good:
-/// not if a file could not be had at the moment.
-pub(super) fn resolve(module: &Module, addresses: &[u64]) -> (Vec<Vec<Frame>>, bool) {
+/// opened and parsed is dropped before this returns.
+pub(super) fn resolve(module: &Module, addresses: &[u64]) -> Resolved {
     let opener = Opener::default();
-    let frames = Files::open(module, &opener)
-        .and_then(|files| resolve_in(module, &files, addresses))
-        .unwrap_or_else(|| {
-            let frame = |address: &u64| vec![offset_frame(module, *address)];
-            addresses.iter().map(frame).collect()
-        });
-    (frames, !opener.ran_short())
+    let found =
+        Files::open(module, &opener).and_then(|files| resolve_in(module, &files, addresses));
+    let (frames, lack) = found.unwrap_or_else(|| {
+        let frame = |address: &u64| vec![offset_frame(module, *address)];
+        (addresses.iter().map(frame).collect(), None)
+    });
+    Resolved {
+        frames,
+        lasting: !opener.ran_short(),
+        lack,
+    }
 }
 
-fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Vec<Vec<Frame>>> {
+/// Frames of some addresses.
+pub(super) struct Resolved {
+    pub(super) frames: Vec<Vec<Frame>>,
+    /// Whether these are the names for good: not if a file could not be had at the moment.
+    pub(super) lasting: bool,
+    /// What the file does not hold.
+    pub(super) lack: Option<Lack>,
+}
+
+type Found = (Vec<Vec<Frame>>, Option<Lack>);
+
+fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Found> {
     let object = files.object()?;
     let debug = files.debug_object()?;
     let sections = sections(&debug);
@@ -42,6 +57,7 @@ fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Vec<V
     }
     let mut info = parse();
     let sources = info.as_ref().map(|info| info.sources(&symbols));
+    let lack = lack(&object, symbols.symbols().is_empty(), sources.as_ref());
     let mut namer = Namer {
         module,
         symbols,
@@ -62,7 +78,19 @@ fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Vec<V
         }));
         info = None;
     }
-    Some(frames)
+    Some((frames, lack))
+}
+
+/// What a file that rustc made does not hold, with its debug file if it has one.
+fn lack(object: &File<'_>, no_symbols: bool, sources: Option<&Sources>) -> Option<Lack> {
+    if !is_rust(object) || sources.is_some_and(Sources::knows_more_than_std) {
+        return None;
+    }
+    Some(match sources {
+        Some(sources) if sources.split => Lack::Split,
+        _ if no_symbols => Lack::Symbols,
+        _ => Lack::Lines,
+    })
 }
 
 /// Makes frames that people can read of what one object file says.

@@ -38,6 +38,8 @@ pub(super) struct Sources {
     /// By directory and root file, how often the functions compiled from there begin with which
     /// crate.
     unnamed: BTreeMap<(String, String), HashMap<String, u32>>,
+    /// Whether some units are in other files.
+    pub(super) split: bool,
 }
 
 struct Root {
@@ -85,6 +87,12 @@ impl Sources {
         for krate in crates() {
             *votes.entry(krate).or_default() += 1;
         }
+    }
+
+    /// Whether a unit is not one of those that come with the standard library.
+    pub(super) fn knows_more_than_std(&self) -> bool {
+        let mut origins = self.origins.values();
+        origins.any(|origin| *origin != Origin::Std)
     }
 
     /// Names the crates of incremental builds, and finds out which have a module of their own name;

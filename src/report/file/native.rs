@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -67,6 +67,7 @@ fn file(snapshot: &Snapshot) -> File {
         frames,
         locations,
         sites: snapshot.sites.iter().map(site_out).collect(),
+        missing_names: snapshot.missing_names().iter().take(100).cloned().collect(),
         growth: snapshot.watched.as_deref().map(growth_out),
     }
 }
@@ -147,6 +148,7 @@ fn snapshot(mut file: File) -> Result<Snapshot, Error> {
     frames.iter_mut().for_each(|frame| texts.share(frame));
     file.modules.iter_mut().for_each(tidy_module);
     tidy_info(&mut file.info);
+    file.missing_names.iter_mut().for_each(tidy);
     let mut names = Vec::with_capacity(file.locations.len());
     let mut locations = Vec::with_capacity(file.locations.len());
     for location in &file.locations {
@@ -185,7 +187,11 @@ fn snapshot(mut file: File) -> Result<Snapshot, Error> {
         locations,
         sites,
         watched,
-        names: Names::known(names),
+        names: OnceLock::from(Names {
+            frames: names,
+            lasting: true,
+            missing: file.missing_names,
+        }),
     })
 }
 

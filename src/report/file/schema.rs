@@ -43,6 +43,13 @@ pub(super) struct File {
     pub(super) locations: Vec<Location>,
     #[serde(deserialize_with = "sites")]
     pub(super) sites: Vec<Site>,
+    /// What names lack, and how to get it, a sentence for each module that lacks some.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded::<_, _, 100>"
+    )]
+    pub(super) missing_names: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) growth: Option<Growth>,
 }

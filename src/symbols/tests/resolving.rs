@@ -9,7 +9,7 @@ use super::super::resolve;
 use super::fixture::{Folder, at, module, names, run, symbol, text_of, within};
 use crate::snapshot::{Frame, Location, Module, Origin};
 
-const LINES: &[&str] = &["-Cdebuginfo=line-tables-only"];
+pub(super) const LINES: &[&str] = &["-Cdebuginfo=line-tables-only"];
 const LINES_V0: &[&str] = &[
     "-Cdebuginfo=line-tables-only",
     "-Csymbol-mangling-version=v0",
@@ -17,8 +17,8 @@ const LINES_V0: &[&str] = &[
 /// As cargo builds one's own crates for tests and debugging: units have no name of a crate.
 const INCREMENTAL: &[&str] = &["-Cdebuginfo=line-tables-only", "-Cincremental=incremental"];
 const FULL: &[&str] = &["-Cdebuginfo=full"];
-const NONE: &[&str] = &["-Cdebuginfo=0", "-Cstrip=debuginfo"];
-const STRIPPED: &[&str] = &["-Cdebuginfo=full", "-Cstrip=symbols"];
+pub(super) const NONE: &[&str] = &["-Cdebuginfo=0", "-Cstrip=debuginfo"];
+pub(super) const STRIPPED: &[&str] = &["-Cdebuginfo=full", "-Cstrip=symbols"];
 
 /// What the reader sees must not depend on the debug level or the mangling, where there are line
 /// tables.

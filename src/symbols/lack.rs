@@ -1,0 +1,46 @@
+//! What an object file does not say of its code, and what to do about it.
+
+use object::{Object as _, ObjectSection as _};
+
+use super::names::escaped;
+
+/// What is missing in a file that rustc made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// The names of functions, and all else.
+    Symbols,
+    /// Lines and inlined functions.
+    Lines,
+    /// The same, because they are in other files.
+    Split,
+}
+
+impl Lack {
+    /// What is missing, and how to get it.
+    pub(super) fn cure(self, path: &str) -> String {
+        let file = escaped(path.rsplit('/').next().unwrap_or_default());
+        match self {
+            Lack::Symbols => format!(
+                "{file} is stripped, so names are missing: set strip = \"none\" and debug = \"line-tables-only\" \
+                 in its Cargo profile"
+            ),
+            Lack::Lines => format!(
+                "{file} has no line tables, so lines and inlined functions are missing: set \
+                 debug = \"line-tables-only\" in its Cargo profile"
+            ),
+            Lack::Split => format!(
+                "the debug information of {file} is in other files, so lines and inlined functions are missing: \
+                 set split-debuginfo = \"off\" in its Cargo profile"
+            ),
+        }
+    }
+}
+
+/// Whether rustc made some of a file. Nobody misses the names in a C library.
+pub(super) fn is_rust(object: &object::File<'_>) -> bool {
+    const MARK: &[u8] = b"rustc version";
+    let comment = object.section_by_name(".comment");
+    comment
+        .and_then(|section| section.data().ok())
+        .is_some_and(|text| text.windows(MARK.len()).any(|part| part == MARK))
+}
