@@ -6,6 +6,7 @@
 //! could hold, so that a forked child can do it, too.
 
 mod cache;
+mod complete;
 mod dwarf;
 mod lack;
 mod module;

@@ -16,13 +16,15 @@ pub(super) enum Lack {
 }
 
 impl Lack {
+    pub(super) const ALL: [Lack; 3] = [Lack::Symbols, Lack::Lines, Lack::Split];
+
     /// What is missing, and how to get it.
     pub(super) fn cure(self, path: &str) -> String {
         let file = escaped(path.rsplit('/').next().unwrap_or_default());
         match self {
             Lack::Symbols => format!(
                 "{file} is stripped, so names are missing: set strip = \"none\" and debug = \"line-tables-only\" \
-                 in its Cargo profile"
+                 in its Cargo profile, or complete a snapshot of it with heapwatch symbolize"
             ),
             Lack::Lines => format!(
                 "{file} has no line tables, so lines and inlined functions are missing: set \

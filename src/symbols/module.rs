@@ -46,7 +46,7 @@ pub(super) struct Resolved {
 
 type Found = (Vec<Vec<Frame>>, Option<Lack>);
 
-fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Found> {
+pub(super) fn resolve_in(module: &Module, files: &Files, addresses: &[u64]) -> Option<Found> {
     let object = files.object()?;
     let debug = files.debug_object()?;
     let sections = sections(&debug);

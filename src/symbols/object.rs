@@ -71,6 +71,30 @@ impl Files {
         })
     }
 
+    /// Maps a file that names are to be taken from.
+    pub(super) fn at(path: &Path) -> io::Result<Files> {
+        let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "this is not a file");
+        let module = map(path)?.ok_or_else(no_file)?;
+        let opener = Opener::default();
+        let debug = parse(&module).and_then(|object| debug_file(&object, path, &opener));
+        Ok(Files { module, debug })
+    }
+
+    /// The build id in hex.
+    pub(super) fn build_id(&self) -> Option<String> {
+        self.object()?.build_id().ok().flatten().map(hex)
+    }
+
+    /// The bias of a module whose own tells places in the file, and not the addresses that the file states.
+    /// `None` if the file has no code, as separate debug files.
+    pub(super) fn bias(&self, module: &Module) -> Option<u64> {
+        let object = self.object()?;
+        let segment = code_segment(&object)?;
+        let (in_file, size) = segment.file_range();
+        let bias = module.bias.wrapping_add(in_file);
+        (size > 0).then(|| bias.wrapping_sub(segment.address()))
+    }
+
     /// The module's own file.
     pub(super) fn object(&self) -> Option<object::File<'_>> {
         parse(&self.module)
@@ -97,16 +121,20 @@ pub(crate) struct Code {
 pub(crate) fn code(module: &Module) -> Option<Code> {
     let files = Files::open(module, &Opener::default())?;
     let object = files.object()?;
-    let segment = object.segments().find(|segment| match segment.flags() {
-        SegmentFlags::Elf { p_flags, .. } => p_flags.contains(object::elf::PF_X),
-        _ => false,
-    })?;
+    let segment = code_segment(&object)?;
     let before = segment.address() % segment.align().max(1);
     let start = module.bias.wrapping_add(segment.address() - before);
     Some(Code {
         start,
         end: start.checked_add(before + segment.size())?,
         file_offset: segment.file_range().0.checked_sub(before)?,
+    })
+}
+
+fn code_segment<'o, 'd>(object: &'o object::File<'d>) -> Option<object::Segment<'d, 'o>> {
+    object.segments().find(|segment| match segment.flags() {
+        SegmentFlags::Elf { p_flags, .. } => p_flags.contains(object::elf::PF_X),
+        _ => false,
     })
 }
 

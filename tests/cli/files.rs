@@ -11,7 +11,7 @@ use heapwatch::Snapshot;
 
 use crate::command::{finish, heapwatch, run};
 use crate::folder::Folder;
-use crate::service::Service;
+use crate::service::{Service, example};
 
 /// A snapshot of the example, fetched once for all tests.
 pub fn sample() -> &'static [u8] {
@@ -130,6 +130,26 @@ fn standard_input_is_read() {
         none.refused().contains("standard input: the file is empty"),
         "{}",
         none.stderr
+    );
+}
+
+/// The program is known by its build id, and a snapshot stays one.
+#[test]
+fn names_are_taken_from_the_same_build_only() {
+    let (folder, file) = kept();
+    let symbolize = |program: &str, to: &PathBuf| {
+        let to = to.to_str().unwrap();
+        run(["symbolize", &file, "--debug-info", program, "-o", to])
+    };
+    let named = folder.path("named.heap");
+    symbolize(example().to_str().unwrap(), &named).done();
+    let top = |file: &str| run(["top", file]).done().text().to_owned();
+    assert_eq!(top(named.to_str().unwrap()), top(&file));
+    let other = symbolize(env!("CARGO_BIN_EXE_heapwatch"), &folder.path("other.heap"));
+    assert!(
+        other.refused().contains("its build id is"),
+        "{}",
+        other.stderr
     );
 }
 

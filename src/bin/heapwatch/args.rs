@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Draw the stacks that hold memory
     Flamegraph(Flamegraph),
+    /// Give a stripped program's snapshot or profile the names of the program before it was stripped
+    Symbolize(Symbolize),
     /// Write what a shell needs to complete command lines
     Completions {
         /// The shell
@@ -78,6 +80,23 @@ pub(crate) struct Fetch {
     pub(crate) from: From,
 
     /// What the file is to be; unless given, what SOURCE has is kept byte for byte
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FileFormat>,
+
+    #[command(flatten)]
+    pub(crate) to: ToFile,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Symbolize {
+    #[command(flatten)]
+    pub(crate) from: From,
+
+    /// The program, or a library of its, before it was stripped, or its separate debug file; of the same build
+    #[arg(long, value_name = "PATH", required = true)]
+    pub(crate) debug_info: Vec<PathBuf>,
+
+    /// What the file is to be; unless given, what SOURCE is
     #[arg(long, value_enum)]
     pub(crate) format: Option<FileFormat>,
 

@@ -18,6 +18,7 @@ mod output;
 mod size;
 mod source;
 mod span;
+mod symbolize;
 mod top;
 mod waiting;
 mod watch;
@@ -73,6 +74,7 @@ fn run(args: Args) -> Result<Outcome, Failure> {
         Command::Check(command) => check::run(&command),
         Command::Watch(command) => watch::run(&command),
         Command::Flamegraph(command) => flamegraph::run(&command),
+        Command::Symbolize(command) => symbolize::run(&command),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }
