@@ -51,7 +51,11 @@ fn what_is_missing_is_told_with_its_cure() {
             module: Some(0),
         };
         for _ in 0..2 {
-            let names = resolve_with(&cache, std::slice::from_ref(&module), &[location.clone()]);
+            let names = resolve_with(
+                &cache,
+                std::slice::from_ref(&module),
+                std::slice::from_ref(&location),
+            );
             match (&names.missing[..], told) {
                 ([], None) => {}
                 ([line], Some(told)) => assert!(line.contains(told), "{name}: {line}"),
