@@ -1,7 +1,7 @@
 //! What each site held at each tick, in memory that does not grow with time. The thread that notes it
 //! is in `crate::history`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -100,8 +100,10 @@ impl History {
         self.left_out = 0;
         // Looked for once a tick: thousands may find none.
         let mut room = true;
+        let (known_before, mut known_sites) = (self.sites.len(), 0);
         for reading in readings {
             let known = self.sites.contains_key(&reading.site);
+            known_sites += usize::from(known);
             let holds = reading.live().bytes > 0.0;
             if !known && holds {
                 room = room && self.make_room();
@@ -116,6 +118,15 @@ impl History {
                 .or_insert_with(|| Box::new(SiteHistory::new(tick, reading)));
             site.note(tick, reading);
         }
+        if known_before > known_sites {
+            self.forget_all_but(readings);
+        }
+    }
+
+    /// Forgets sites that were removed, as the code that they were in was unloaded.
+    fn forget_all_but(&mut self, readings: &[evidence::Past]) {
+        let present: HashSet<SiteKey> = readings.iter().map(|reading| reading.site).collect();
+        self.sites.retain(|site, _| present.contains(site));
     }
 
     /// Whether one more site may have a history.

@@ -79,3 +79,15 @@ fn another_tick_begins_another_history() {
     assert_eq!(history.started(), Some(350));
     assert_eq!(history.series(SiteKey::of(0)).unwrap().bins().len(), 1);
 }
+
+/// Where plugins come and go, sites of unloaded code are removed and others come: their past would
+/// take ever more memory.
+#[test]
+fn removed_sites_are_forgotten() {
+    let mut history = History::default();
+    history.note(0, 5.0, &readings(3, 500.0, 1));
+    history.note(1, 5.0, &readings(1, 500.0, 1));
+    assert!(history.series(SiteKey::of(0)).is_some());
+    assert!(history.series(SiteKey::of(1)).is_none());
+    assert_eq!(history.sites.len(), 1);
+}
