@@ -17,8 +17,8 @@ use common::{Block, child, layout, now_through};
 static ALLOC: Late<heapwatch::Alloc<System>> = Late::new(heapwatch::Alloc::over(System));
 
 /// As many forks as must have met the start, and as many as are tried for it.
-const MET: usize = 20;
-const ATTEMPTS: u64 = 1000;
+const MET: usize = 60;
+const ATTEMPTS: u64 = 4000;
 
 /// Of one attempt's process, which its child sees as they were at the fork.
 static BEGUN: AtomicBool = AtomicBool::new(false);
@@ -57,12 +57,11 @@ fn allocate() -> [Option<Block>; 20] {
     black_box([(); 20].map(|()| Block::alloc(layout(100))))
 }
 
-/// Added to the exit status of a child that was forked during the start.
+/// Added to the exit status of a child if the fork was called for during the start.
 const MET_THE_START: c_int = 64;
 
 /// What must hold after the fork, at whatever moment of the start it was: everything is counted.
-fn child_of_the_fork() -> c_int {
-    let met = BEGUN.load(Ordering::Relaxed) && !ENDED.load(Ordering::Relaxed);
+fn child_of_the_fork(met: bool) -> c_int {
     ALLOC.begin();
     c_int::from(met) * MET_THE_START + what_is_wrong()
 }
@@ -96,17 +95,35 @@ fn duration_of_start() -> u64 {
     status as u64 * millisecond / 20
 }
 
+/// How the thread that forks waits for its moment.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// To the nanosecond, where there is a core for each thread.
+    Spinning,
+    /// Where there is not: the other thread gets this one's core, and loses it when this one wakes.
+    Sleeping,
+}
+
 /// In a process whose heapwatch has not started: starts it in a thread, and forks so much later.
-fn attempt(delay: Duration) -> c_int {
+fn attempt(delay: Duration, wait: Wait) -> c_int {
     let starter = thread::spawn(start);
     while !BEGUN.load(Ordering::Relaxed) {
-        std::hint::spin_loop();
+        match wait {
+            Wait::Spinning => std::hint::spin_loop(),
+            Wait::Sleeping => thread::yield_now(),
+        }
     }
-    let before = Instant::now();
-    while before.elapsed() < delay {
-        std::hint::spin_loop();
+    match wait {
+        Wait::Spinning => {
+            let before = Instant::now();
+            while before.elapsed() < delay {
+                std::hint::spin_loop();
+            }
+        }
+        Wait::Sleeping => thread::sleep(delay),
     }
-    let status = in_a_fork(child_of_the_fork);
+    let met = !ENDED.load(Ordering::Relaxed);
+    let status = in_a_fork(|| child_of_the_fork(met));
     starter.join().unwrap();
     status
 }
@@ -116,6 +133,8 @@ fn attempt(delay: Duration) -> c_int {
 #[test]
 fn a_child_forked_during_the_start_starts_anew() {
     if !child::is_child() {
+        // What this process does is not tested: a backtrace would take all of the early memory.
+        ALLOC.begin();
         let mut command = child::command("a_child_forked_during_the_start_starts_anew");
         println!("{}", child::run(command.env("HEAPWATCH_INTERVAL", "1")));
         return;
@@ -125,7 +144,8 @@ fn a_child_forked_during_the_start_starts_anew() {
     for i in 0..ATTEMPTS {
         // All moments of the span, each once in so many attempts.
         let delay = Duration::from_nanos(span * (i * 7 % 32) / 32);
-        let status = in_a_fork(|| attempt(delay));
+        let wait = [Wait::Spinning, Wait::Sleeping][i as usize / 32 % 2];
+        let status = in_a_fork(|| attempt(delay, wait));
         met += usize::from(status >= MET_THE_START);
         if status % MET_THE_START != 0 {
             wrong.push((delay, status));
