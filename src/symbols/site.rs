@@ -53,7 +53,12 @@ pub(crate) fn is_runtime(frame: &Frame) -> bool {
     if frame.origin != Origin::Foreign {
         return false;
     }
-    let name = frame.function.split(['@', '.']).next().unwrap_or_default();
+    let name = frame.function.split('@').next().unwrap_or_default();
+    // A part of a function that the compiler set apart. Not `main.keep`: that is a function of Go's.
+    let name = match name.split_once('.') {
+        Some((whole, _)) if whole.starts_with('_') => whole,
+        _ => name,
+    };
     // glibc's name for its own calls.
     RUNTIME.contains(&name.strip_prefix("__GI_").unwrap_or(name))
 }
