@@ -48,6 +48,7 @@ const UNSAFE: &[&str] = &[
     "record/unwind/native/last.rs",
     "record/unwind/native/sources.rs",
     "record/unwind/native/table.rs",
+    "record/valgrind.rs",
     "symbols/object.rs",
 ];
 

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::{fork, thread};
+use super::{fork, thread, valgrind};
 
 const WORD: usize = size_of::<usize>();
 /// What is copied at once, or a part of it: no page of any system here is smaller.
@@ -337,7 +337,11 @@ pub(crate) fn prepare() {
     MAIN_SIZE.store(size, Ordering::Relaxed);
     // Nothing is mapped in the first page; 0 would stand for no set.
     let (nowhere, here) = (WORD, (&raw const size).addr());
-    let works = probe(nowhere) == libc::EFAULT && probe(here) == libc::EINVAL;
+    // Valgrind would report the probes as errors of the program's.
+    let works = valgrind::IS_KNOWN
+        && !valgrind::is_running()
+        && probe(nowhere) == libc::EFAULT
+        && probe(here) == libc::EINVAL;
     PROBES.store(works, Ordering::Relaxed);
 }
 

@@ -37,6 +37,7 @@ pub(crate) mod sum;
 mod sync;
 pub(crate) mod thread;
 pub(crate) mod unwind;
+mod valgrind;
 
 use std::alloc::Layout;
 use std::ptr;

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use super::pool::Pool;
-use super::{memory, own, thread};
+use super::{memory, own, thread, valgrind};
 
 /// What the work needs, with room to spare: a walk that reads unwind tables takes about 8 KiB.
 const NEEDED: usize = 24 << 10;
@@ -116,7 +116,8 @@ impl Stack {
         let low = own::map(SIZE)?;
         // SAFETY: the lowest page of a mapping made just now. Without a guard nothing else changes.
         unsafe { libc::mprotect(low.as_ptr().cast(), own::page_size(), libc::PROT_NONE) };
-        tell_valgrind(low);
+        let lowest = low.as_ptr().addr();
+        valgrind::register_stack(lowest, lowest + SIZE);
         Some(Stack { low })
     }
 }
@@ -129,34 +130,6 @@ impl Drop for Stack {
         }
     }
 }
-
-/// Names a stack to valgrind, which otherwise takes a change to one that is near for a frame of that
-/// size, and all that lies between for out of bounds. Elsewhere this does nothing.
-#[cfg(target_arch = "x86_64")]
-fn tell_valgrind(low: NonNull<u8>) {
-    /// `VALGRIND_STACK_REGISTER` in valgrind's manual.
-    const REGISTER_STACK: usize = 0x1501;
-    let low = low.as_ptr().addr();
-    let request = [REGISTER_STACK, low, low + SIZE, 0, 0, 0];
-    // SAFETY: the instructions leave all registers as they are, but under valgrind, which knows them
-    // and answers in rdx. The rotations add up to two turns.
-    unsafe {
-        std::arch::asm!(
-            "rol rdi, 3",
-            "rol rdi, 13",
-            "rol rdi, 61",
-            "rol rdi, 51",
-            "xchg rbx, rbx",
-            inout("rdx") 0_usize => _,
-            in("rax") request.as_ptr(),
-            options(nostack),
-        );
-    }
-}
-
-/// Not known there.
-#[cfg(not(target_arch = "x86_64"))]
-fn tell_valgrind(_low: NonNull<u8>) {}
 
 /// Calls `function(data)` with the stack pointer at `top`. Its own frame stays on the caller's stack,
 /// with a frame pointer and unwind information, so that debuggers and profilers see through it.
