@@ -3,7 +3,7 @@
 
 use gimli::{AArch64, Register, RegisterRule};
 
-use super::row::{Arch, Columns, Frame, Plain, Row, Step};
+use super::row::{Arch, Columns, Frame, Plain, Row, Step, parts};
 
 const WORD: usize = size_of::<u64>();
 /// The stack pointer's alignment.
@@ -17,12 +17,6 @@ impl Arch for Aarch64 {
     const SP: Register = AArch64::SP;
     const FP: Register = AArch64::X29;
     const RA: Register = AArch64::X30;
-    const FRAME_POINTER: Plain = Plain {
-        from_fp: true,
-        offset: 16,
-        fp: Some(-16),
-        ra: Some(-8),
-    };
 
     fn row(columns: &Columns) -> Row {
         let ra = match columns.ra {
@@ -32,15 +26,7 @@ impl Arch for Aarch64 {
             Some(RegisterRule::Offset(offset)) => Some(offset),
             _ => return Row::Other,
         };
-        match (columns.plain_cfa::<Self>(), columns.plain_fp()) {
-            (Some((from_fp, offset)), Some(fp)) => Row::Plain(Plain {
-                from_fp,
-                offset,
-                fp,
-                ra,
-            }),
-            _ => Row::Other,
-        }
+        columns.row::<Self>(ra)
     }
 
     #[inline(always)]
@@ -167,9 +153,4 @@ impl Rule {
             _ => None,
         }
     }
-}
-
-fn parts(bytes: i64, of: usize) -> Option<usize> {
-    let bytes = usize::try_from(bytes).ok()?;
-    bytes.is_multiple_of(of).then_some(bytes / of)
 }

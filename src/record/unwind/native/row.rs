@@ -61,7 +61,12 @@ pub(super) trait Arch {
     const FP: Register;
     const RA: Register;
     /// The frame that a base pointer describes by itself.
-    const FRAME_POINTER: Plain;
+    const FRAME_POINTER: Plain = Plain {
+        from_fp: true,
+        offset: 16,
+        fp: Some(-16),
+        ra: Some(-8),
+    };
 
     fn row(columns: &Columns) -> Row;
 
@@ -73,8 +78,21 @@ pub(super) trait Arch {
 }
 
 impl Columns {
+    /// The row, with the return address in this place.
+    pub(super) fn row<A: Arch>(&self, ra: Option<i64>) -> Row {
+        match (self.plain_cfa::<A>(), self.plain_fp()) {
+            (Some((from_fp, offset)), Some(fp)) => Row::Plain(Plain {
+                from_fp,
+                offset,
+                fp,
+                ra,
+            }),
+            _ => Row::Other,
+        }
+    }
+
     /// Whether and how the caller's stack pointer hangs on one of two registers.
-    pub(super) fn plain_cfa<A: Arch>(&self) -> Option<(bool, i64)> {
+    fn plain_cfa<A: Arch>(&self) -> Option<(bool, i64)> {
         match self.cfa {
             CfaRule::RegisterAndOffset { register, offset } if register == A::SP => {
                 Some((false, offset))
@@ -87,7 +105,7 @@ impl Columns {
     }
 
     /// Where the base pointer is saved, if at all; `None` if that is not so simple.
-    pub(super) fn plain_fp(&self) -> Option<Option<i64>> {
+    fn plain_fp(&self) -> Option<Option<i64>> {
         match self.fp {
             None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => Some(None),
             Some(RegisterRule::Offset(offset)) => Some(Some(offset)),
@@ -135,6 +153,12 @@ impl Plain {
         };
         Some((cfa, ra, fp))
     }
+}
+
+/// Bytes as a number of parts, where they are whole ones.
+pub(super) fn parts(bytes: i64, of: usize) -> Option<usize> {
+    let bytes = usize::try_from(bytes).ok()?;
+    bytes.is_multiple_of(of).then_some(bytes / of)
 }
 
 /// The frame that a call returns to.

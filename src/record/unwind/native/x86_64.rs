@@ -2,7 +2,7 @@
 
 use gimli::{Register, RegisterRule, X86_64};
 
-use super::row::{Arch, Columns, Frame, Plain, Row, Step};
+use super::row::{Arch, Columns, Frame, Plain, Row, Step, parts};
 
 const WORD: usize = size_of::<u64>();
 
@@ -12,26 +12,11 @@ impl Arch for Amd64 {
     const SP: Register = X86_64::RSP;
     const FP: Register = X86_64::RBP;
     const RA: Register = X86_64::RA;
-    const FRAME_POINTER: Plain = Plain {
-        from_fp: true,
-        offset: 16,
-        fp: Some(-16),
-        ra: Some(-8),
-    };
 
     fn row(columns: &Columns) -> Row {
         match columns.ra {
-            None | Some(RegisterRule::Undefined) => return Row::End,
-            Some(RegisterRule::Offset(-8)) => {}
-            _ => return Row::Other,
-        }
-        match (columns.plain_cfa::<Self>(), columns.plain_fp()) {
-            (Some((from_fp, offset)), Some(fp)) => Row::Plain(Plain {
-                from_fp,
-                offset,
-                fp,
-                ra: Some(-8),
-            }),
+            None | Some(RegisterRule::Undefined) => Row::End,
+            Some(RegisterRule::Offset(-8)) => columns.row::<Self>(Some(-8)),
             _ => Row::Other,
         }
     }
@@ -78,9 +63,9 @@ impl Rule {
     fn of_plain(plain: &Plain) -> Option<Rule> {
         let saved = match plain.fp {
             None => 0,
-            Some(offset) => words(offset.checked_neg()?).filter(|words| *words > 1)?,
+            Some(offset) => parts(offset.checked_neg()?, WORD).filter(|words| *words > 1)?,
         };
-        let words = words(plain.offset)?;
+        let words = parts(plain.offset, WORD)?;
         let fits = !plain.from_fp
             && plain.ra == Some(-8)
             && (1..1 << 12).contains(&words)
@@ -144,9 +129,4 @@ impl Rule {
             ra: Some(-(WORD as i64)),
         })
     }
-}
-
-fn words(bytes: i64) -> Option<usize> {
-    let bytes = usize::try_from(bytes).ok()?;
-    bytes.is_multiple_of(WORD).then_some(bytes / WORD)
 }
