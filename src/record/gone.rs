@@ -43,16 +43,13 @@ pub(super) fn note(old: &[Module], present: &[Module]) {
 /// memory.
 pub(crate) fn loaded_and_gone() -> Option<OwnVec<Module>> {
     let loaded = current().map_or(&[][..], |list| &list.modules[..]);
+    let gone = GONE.get().map(lock);
+    let gone = gone.as_deref().map_or(&[][..], |gone| &gone[..]);
     let mut all = OwnVec::new_in(Own::Modules);
-    if let Some(gone) = GONE.get() {
-        let gone = lock(gone);
-        all.try_reserve_exact(gone.len() + loaded.len()).ok()?;
-        // What is loaded may have become known since.
-        let others = gone.iter().filter(|module| !has_overlap(loaded, module));
-        all.extend(others.cloned());
-    }
-    all.try_reserve_exact(loaded.len()).ok()?;
-    all.extend(loaded.iter().cloned());
+    all.try_reserve_exact(gone.len() + loaded.len()).ok()?;
+    // What is loaded may have become known since.
+    let others = gone.iter().filter(|module| !has_overlap(loaded, module));
+    all.extend(others.chain(loaded).cloned());
     sort(&mut all);
     Some(all)
 }

@@ -2,9 +2,9 @@
 //!
 //! The thread's own stack is read directly, from where the walk starts, or comes to it, to its upper
 //! end. On another stack, a coroutine's say, the first page is, and page by page what lies above it,
-//! once the kernel has said that it can be. Elsewhere, and after a wrong guess of the unwinder, the kernel copies,
-//! which answers with an error where a load would crash: whole pages at a time. So a walk costs a few
-//! system calls at most.
+//! once the kernel has said that it can be. Elsewhere, and after a wrong guess of the unwinder, the
+//! kernel copies, which answers with an error where a load would crash: whole pages at a time. So a
+//! walk costs a few system calls at most.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -213,14 +213,21 @@ fn probe(address: usize) -> i32 {
     const SET_BYTES: usize = 8;
     #[cfg(test)]
     CALLS.with(|calls| calls.set(calls.get() + 1));
-    // SAFETY: the kernel checks the address, and fails in any case; the program sees its own errno
-    // afterwards.
+    let none = ptr::null_mut::<libc::c_void>();
+    // SAFETY: the kernel checks the address, and fails in any case.
+    let call =
+        || unsafe { libc::syscall(libc::SYS_rt_sigprocmask, NO_WAY, address, none, SET_BYTES) };
+    beside_errno(call).1
+}
+
+/// Makes a system call of which the program sees no error. Returns what it returned, and its error.
+fn beside_errno<T>(call: impl FnOnce() -> T) -> (T, i32) {
+    // SAFETY: the number is this thread's own, and always there. Not by reference: the call writes it.
     unsafe {
         let errno = libc::__errno_location();
-        let before = *errno;
-        let none = ptr::null_mut::<libc::c_void>();
-        libc::syscall(libc::SYS_rt_sigprocmask, NO_WAY, address, none, SET_BYTES);
-        std::mem::replace(&mut *errno, before)
+        let before = errno.read();
+        let result = call();
+        (result, errno.replace(before))
     }
 }
 
@@ -262,16 +269,11 @@ impl Window {
         };
         #[cfg(test)]
         CALLS.with(|calls| calls.set(calls.get() + 1));
-        // SAFETY: writes at most the words; the kernel checks the other side. The program sees its own
-        // errno afterwards.
-        let copied = unsafe {
-            let errno = libc::__errno_location();
-            let before = *errno;
-            let copied =
-                libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0);
-            *errno = before;
-            copied
+        // SAFETY: writes at most the words; the kernel checks the other side.
+        let call = || unsafe {
+            libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0)
         };
+        let (copied, _) = beside_errno(call);
         self.start = start;
         self.len = usize::try_from(copied).unwrap_or_default();
     }

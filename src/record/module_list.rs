@@ -48,6 +48,7 @@ static NEWEST: AtomicPtr<ModuleList> = AtomicPtr::new(ptr::null_mut());
 /// Bytes of all lists.
 static LISTS: AtomicUsize = AtomicUsize::new(0);
 static COPIED: AtomicUsize = AtomicUsize::new(0);
+
 /// The current list; `None` before there is one.
 pub(crate) fn current() -> Option<&'static ModuleList> {
     list_in(&CURRENT)

@@ -125,7 +125,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         if let Some(low) = FREE.put(0, self.low) {
-            // SAFETY: mapped by `get` with this size, and nobody's.
+            // SAFETY: mapped by `make` with this size, and nobody's.
             unsafe { own::unmap(low, SIZE) };
         }
     }
