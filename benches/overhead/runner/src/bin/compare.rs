@@ -44,14 +44,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::from(2)
-        }
-    }
+    runner::exit(Arguments::parse().run())
 }
 
 impl Arguments {

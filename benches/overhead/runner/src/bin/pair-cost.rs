@@ -65,19 +65,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = if arguments.sizes {
+    let held = if arguments.sizes {
         sizes().map(|()| true)
     } else {
         run(arguments.check)
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::from(2)
-        }
-    }
+    runner::exit(held)
 }
 
 fn run(limit: Option<f64>) -> anyhow::Result<bool> {

@@ -36,14 +36,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().check) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::from(2)
-        }
-    }
+    runner::exit(run(Arguments::parse().check))
 }
 
 fn run(limit: Option<f64>) -> anyhow::Result<bool> {
