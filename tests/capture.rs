@@ -10,7 +10,7 @@ use std::ffi::{CString, c_int, c_void};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::stacks::run_in_context;
+use common::stacks::{run_in_context, run_on_thread};
 use common::{Block, function_of, layout, my_turn, now_through, sites};
 
 #[global_allocator]
@@ -522,27 +522,8 @@ fn discovered_on_a_small_stack() {
     let path = build_library("small_plugin", 100);
     for size in (20 << 10..64 << 10).step_by(4096) {
         let library = Library::open(&path);
-        // SAFETY: plain use of pthreads; the thread is joined.
-        unsafe {
-            let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
-            assert_eq!(libc::pthread_attr_init(&raw mut attributes), 0);
-            assert_eq!(
-                libc::pthread_attr_setstacksize(&raw mut attributes, size),
-                0
-            );
-            let mut thread = std::mem::zeroed();
-            assert_eq!(
-                libc::pthread_create(
-                    &raw mut thread,
-                    &raw const attributes,
-                    plugin_thread,
-                    library.0
-                ),
-                0
-            );
-            assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
-            libc::pthread_attr_destroy(&raw mut attributes);
-        }
+        // SAFETY: the thread gets the library that it expects, which is closed after its end.
+        unsafe { run_on_thread(size, plugin_thread, library.0) };
         library.close();
         // Unloaded, so that the next thread meets it anew.
         let _ = heapwatch::snapshot().unwrap();

@@ -48,7 +48,21 @@ extern "C" fn thread_main(task: *mut c_void) -> *mut c_void {
 /// Works on a thread of libc's, with a stack of this size of which so much is left.
 pub fn run_on_stack(size: usize, left: usize, work: fn()) {
     let mut task = Task { left, work };
-    // SAFETY: plain use of pthreads; the thread is joined.
+    // SAFETY: `thread_main` gets the task that it expects.
+    unsafe { run_on_thread(size, thread_main, (&raw mut task).cast()) };
+}
+
+/// Runs a thread of libc's, with a stack of this size, to its end.
+///
+/// # Safety
+///
+/// The function may be called with that argument.
+pub unsafe fn run_on_thread(
+    size: usize,
+    main: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) {
+    // SAFETY: plain use of pthreads, and the caller's promise; the thread is joined.
     unsafe {
         let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
         assert_eq!(libc::pthread_attr_init(&raw mut attributes), 0);
@@ -57,12 +71,7 @@ pub fn run_on_stack(size: usize, left: usize, work: fn()) {
             0
         );
         let mut thread = std::mem::zeroed();
-        let made = libc::pthread_create(
-            &raw mut thread,
-            &raw const attributes,
-            thread_main,
-            (&raw mut task).cast(),
-        );
+        let made = libc::pthread_create(&raw mut thread, &raw const attributes, main, argument);
         assert_eq!(made, 0, "no thread with a stack of {size} bytes");
         assert_eq!(libc::pthread_join(thread, std::ptr::null_mut()), 0);
         libc::pthread_attr_destroy(&raw mut attributes);
