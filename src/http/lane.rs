@@ -136,6 +136,17 @@ mod tests {
         (work, on_begin, release)
     }
 
+    /// Waits until the work of a run has begun, and leaves the run where it is.
+    async fn until_begun(
+        run: impl Future<Output = Result<(), Reply>>,
+        begun: oneshot::Receiver<()>,
+    ) {
+        tokio::select! {
+            _ = run => unreachable!("it waits"),
+            _ = begun => {}
+        }
+    }
+
     fn thread_id() -> Result<std::thread::ThreadId, Reply> {
         Ok(std::thread::current().id())
     }
@@ -164,10 +175,7 @@ mod tests {
         {
             let first = lane.run(work);
             tokio::pin!(first);
-            tokio::select! {
-                _ = &mut first => unreachable!("it waits"),
-                _ = begun => {}
-            }
+            until_begun(first.as_mut(), begun).await;
             let given_up = lane.run(move || Ok(tell.send(())));
             let given_up = timeout(Duration::from_millis(50), given_up).await;
             assert!(given_up.is_err());
@@ -186,10 +194,7 @@ mod tests {
         {
             let first = lane.run(work);
             tokio::pin!(first);
-            tokio::select! {
-                _ = &mut first => unreachable!("it waits"),
-                _ = begun => {}
-            }
+            until_begun(first.as_mut(), begun).await;
         }
         let next = lane.run(|| Ok(()));
         tokio::pin!(next);
@@ -225,10 +230,7 @@ mod tests {
         {
             let first = lane.run(work);
             tokio::pin!(first);
-            tokio::select! {
-                _ = &mut first => unreachable!("it waits"),
-                _ = begun => {}
-            }
+            until_begun(first.as_mut(), begun).await;
         }
         Arc::into_inner(lane)
             .unwrap()
