@@ -67,8 +67,8 @@ impl<A> Alloc<A> {
 }
 
 // SAFETY: a block is either the inner allocator's, which keeps the contract, or lies in the region
-// with the alignment, size and zeroing that were asked for. By its address it is always given back to
-// whom it came from. Nothing here unwinds.
+// with the alignment, size and zeroing that were asked for. Its address tells which of the two it goes
+// back to. Nothing here unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Alloc<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -220,7 +220,7 @@ impl<A: GlobalAlloc> Alloc<A> {
     #[cold]
     #[inline(never)]
     unsafe fn dealloc_slow(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise; the block is given back to whom it came from.
+        // SAFETY: the caller's promise; the block goes back to the allocator that it came from.
         unsafe {
             if let Some(place) = region::find(ptr) {
                 record::settle(ptr.addr());

@@ -1,8 +1,8 @@
 //! Which cells of an array are taken, and which may have something in them: two bits for each.
 //! Without locks, so that a child of `fork` finds them usable. Pure, so that they can be modelled.
 //!
-//! A cell is taken by setting its bit, and belongs to whoever set it until they clear it. Cells whose
-//! pages are to go back to the system are taken for that moment, so nobody can be given one.
+//! A thread takes a cell by setting its bit, and owns it until it clears the bit. Cells whose pages are
+//! to go back to the system are taken for that moment, so no other thread can take one.
 
 use std::ops::Range;
 
@@ -84,7 +84,7 @@ impl<const WORDS: usize> Cells<WORDS> {
     /// Gives a cell back that the caller has taken.
     pub(crate) fn put(&self, cell: usize) {
         let (word, bit) = place(cell);
-        // Before the cell is free: whoever takes it counts it off.
+        // Before the cell is free, because the thread that takes it next counts it off.
         self.idle.fetch_add(1, Ordering::Relaxed);
         // Release: pairs with the acquire in `find`.
         self.taken[word].fetch_and(!bit, Ordering::Release);

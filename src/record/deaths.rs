@@ -11,8 +11,8 @@
 //! Time is counted in ticks since the process started. There are at most [`BIRTH_BINS`] birth bins
 //! of `width` ticks, aligned to tick 0, so that the tables of several sites can be added cell by cell.
 //! The width is a power of two and doubles whenever time outgrows the bins; ages are octaves
-//! measured in widths. Both merges are exact, so it does not matter when they happen: whoever
-//! touches the table first after time has doubled does it.
+//! measured in widths. Both merges are exact, so it does not matter when they happen: the first
+//! change after time has doubled does it.
 
 /// Number of birth bins; between half of them and all of them are in use once 32 ticks have passed.
 pub(crate) const BIRTH_BINS: usize = 32;

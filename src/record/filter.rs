@@ -18,7 +18,7 @@ impl<const N: usize> Filter<N> {
         self.at(address).load(Ordering::Relaxed) != 0
     }
 
-    /// Before anybody else is told of the address.
+    /// Called before another thread can learn the address.
     pub(crate) fn enter(&self, address: usize) {
         // Relaxed: who owns the address later got it from this thread, whatever they synchronised with,
         // and so sees this, or what came after it, which is no less before `leave`.

@@ -23,8 +23,8 @@ pub(crate) fn unloaded() -> usize {
     UNLOADED.load(Ordering::Relaxed)
 }
 
-/// Takes over what is in the old list and not present any more, and forgets that in whose place there was
-/// something else since. Without memory it is forgotten at once, and old stacks lack names.
+/// Adds the objects of the old list that are no longer present, and forgets those whose addresses
+/// another object has taken. Without memory an object is not added, and old stacks lack its names.
 pub(super) fn note(old: &[Module], present: &[Module]) {
     let Some(gone) = GONE.get_or_init(|| Mutex::new(OwnVec::new_in(Own::Modules))) else {
         return;

@@ -236,7 +236,7 @@ mod tests {
     }
 
     proptest! {
-        /// A lost or doubled entry would leave bytes live for ever, or free them twice.
+        /// A lost or doubled entry would report bytes as live for good, or free them twice.
         #[test]
         fn is_a_map(operations in prop::collection::vec((any::<bool>(), 0_usize..64), 0..400)) {
             let mut model = HashMap::new();

@@ -1,6 +1,6 @@
 //! Memory for everything that `record` keeps: from mappings of its own, never from the global
-//! allocator or the inner one, so that a table may grow under its lock whatever the inner allocator
-//! does and whoever waits for it.
+//! allocator or the inner one, so that a table may grow under its lock, whatever locks the inner
+//! allocator has.
 //!
 //! Large requests have a mapping each, which goes back to the system when they are freed. Small ones
 //! come from size classes cut out of shared mappings, which stay.
@@ -90,7 +90,7 @@ pub(crate) fn map(bytes: usize) -> Option<NonNull<u8>> {
     Some(pages)
 }
 
-/// As [`map`], for a range of which little is used: whoever uses it counts its bytes. Such pages are
+/// As [`map`], for a range of which little is used: the caller counts the bytes in use. Such pages are
 /// left out of core dumps, and never made of huge pages, of which a small table would fill a small
 /// part.
 pub(crate) fn reserve(bytes: usize) -> Option<NonNull<u8>> {

@@ -222,7 +222,8 @@ fn probe() {
     }
 }
 
-/// Takes the frames of [`SEEN`] that lie inside of the probe, which has so many, as plumbing.
+/// Takes the frames of [`SEEN`] that lie inside the probe as plumbing. The probe's own stack has
+/// `outside` frames.
 fn learn(outside: usize) {
     let Some(mut seen) = seen() else { return };
     let seen = std::mem::take(&mut *seen);

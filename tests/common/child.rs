@@ -80,7 +80,7 @@ pub fn figures(text: &str) -> Vec<f64> {
         .lines()
         .filter_map(|line| Some(line.split_once(FIGURES)?.1));
     let line = lines.next().expect("the child tells its figures");
-    assert_eq!(lines.next(), None, "figures are told once");
+    assert_eq!(lines.next(), None, "figures are printed once");
     let list = line.trim().trim_matches(['[', ']']);
     list.split(", ")
         .map(|figure| figure.parse().unwrap())

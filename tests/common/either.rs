@@ -34,7 +34,7 @@ impl<A, B> Either<A, B> {
 
     #[inline]
     fn is_first(&self) -> bool {
-        // Relaxed: whoever reads it comes to the same answer.
+        // Relaxed: every thread that reads it comes to the same answer.
         match self.choice.load(Ordering::Relaxed) {
             FIRST => true,
             SECOND => false,

@@ -61,7 +61,7 @@ impl<A> Late<A> {
 }
 
 // SAFETY: a block is the area's, which hands each byte out once, or the inner allocator's, which
-// keeps the contract; by its address it is given back to whom it came from.
+// keeps the contract; its address tells which of the two it goes back to.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Late<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !self.has_begun() {

@@ -41,8 +41,8 @@ mod models {
         }
     }
 
-    /// A free that missed its sample would leave the block live for ever, and its address to the next
-    /// owner with two samples. Finds a block that is handed over before `enter`, or without an order, and a
+    /// A free that missed its sample would report the block as live for good, and leave two samples at the
+    /// address of the next. Finds a block that is handed over before `enter`, or without an order, and a
     /// count that is loaded and stored in two steps: another sample of the same hash comes and goes meanwhile.
     #[test]
     fn who_is_handed_a_block_finds_its_sample() {

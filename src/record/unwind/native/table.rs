@@ -7,9 +7,9 @@
 //! No stale rule is used. A rule is learned from the tables of a module that an address on the
 //! learner's own stack lies in, so that module stays loaded until the learner has put the rule into
 //! the table. When the list of modules changes, it is cleared. An address that a walk met by going
-//! astray may be in a module that is being unloaded at that very moment: whoever puts a rule into
-//! the table looks afterwards whether the list is still the one that the rule is from, and takes
-//! it back if not.
+//! astray may be in a module that is being unloaded at that very moment. So a thread that has put a rule
+//! into the table checks that the list is still the one that the rule is from, and takes the rule back
+//! if it is not.
 //!
 //! The table lies in one mapping of the largest size, of which only what is in use is ever touched.
 //! So it grows in place: rules whose bucket is now another one are copied there first, and a walk
@@ -47,7 +47,7 @@ pub(super) struct Table {
 
 /// Gets the memory, unless it is there already; without it no rule is kept.
 pub(super) fn prepare() {
-    // Relaxed: whoever else prepares is found out below.
+    // Relaxed: the exchange below finds out whether another thread prepares, too.
     if !BUCKETS.load(Ordering::Relaxed).is_null() {
         return;
     }
