@@ -114,18 +114,22 @@ impl Moments {
     }
 }
 
-/// What is otherwise in the earlier one of two whole moments. Sites are never removed.
+/// What is otherwise in the earlier one of two whole moments: sites that changed, that were not there yet, or
+/// that have been removed since.
 fn changed(earlier: &[Past], later: &[Past]) -> Vec<Past> {
     let mut earlier = earlier.iter().peekable();
     let mut changed = Vec::new();
     for now in later {
-        let then = earlier.next_if(|then| then.site == now.site);
-        match then {
+        while let Some(removed) = earlier.next_if(|then| then.site < now.site) {
+            changed.push(*removed);
+        }
+        match earlier.next_if(|then| then.site == now.site) {
             Some(then) if then == now => {}
             Some(then) => changed.push(*then),
             None => changed.push(Past::nothing(now.site)),
         }
     }
+    changed.extend(earlier);
     changed.shrink_to_fit();
     changed
 }
@@ -182,6 +186,25 @@ mod tests {
                 assert_eq!(sites[&reading.site], reading, "at {time}");
             }
         }
+    }
+
+    /// Sites of unloaded code are removed. What they held then, and what all others did, stays as it was.
+    #[test]
+    fn a_site_that_was_removed_is_a_part_of_its_past() {
+        let mut moments = Moments::default();
+        let all: Vec<Past> = (0..5).map(|site| reading(site, 9, 2)).collect();
+        let left = [&all[..1], &all[2..4]].concat();
+        for (tick, readings) in [(0, &all), (1, &left), (2, &left)] {
+            moments.push(tick, f64::from(tick), readings);
+        }
+        for (time, expected) in [(0.0, &all), (1.0, &left), (2.0, &left)] {
+            let (_, sites) = moments.nearest(time).unwrap();
+            assert_eq!(sites.len(), expected.len(), "at {time}");
+            for past in expected {
+                assert_eq!(sites[&past.site], *past, "at {time}");
+            }
+        }
+        assert_eq!(moments.kept[0].sites, [all[1], all[4]]);
     }
 
     /// The bound holds whatever changes, and some past stays.
