@@ -1,13 +1,12 @@
 //! Objects that were unloaded, for the names in old stacks.
 //!
-//! Not in the lists that captures read. What is gone hardly ever repeats itself where several objects come and
-//! go, and lists that told of it would never hold again, so that each load would make a list, for good.
+//! Not in the lists that captures read, which tell what is at an address now.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fork::PerProcess;
-use super::module_list::{Module, current, overlap, sort};
+use super::module_list::{ListReader, Module, overlap, sort};
 use super::own::{Own, OwnVec};
 use super::sync::lock;
 
@@ -42,7 +41,9 @@ pub(super) fn note(old: &[Module], present: &[Module]) {
 /// What is loaded, and what is gone and has not been replaced, in the order of their addresses. `None` without
 /// memory.
 pub(crate) fn loaded_and_gone() -> Option<OwnVec<Module>> {
-    let loaded = current().map_or(&[][..], |list| &list.modules[..]);
+    let reading = ListReader::start();
+    let loaded = reading.current();
+    let loaded = loaded.map_or(&[][..], |list| &list.modules[..]);
     let gone = GONE.get().map(lock);
     let gone = gone.as_deref().map_or(&[][..], |gone| &gone[..]);
     let mut all = OwnVec::new_in(Own::Modules);

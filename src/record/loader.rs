@@ -7,7 +7,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::elf::{Header, PAGE, build_id, mapped, program_headers, raw_slice, unwind_tables};
-use super::module_list::{Module, keep};
+use super::module_copies::keep;
+use super::module_list::Module;
 use super::own::{Own, OwnVec};
 
 /// Whether the tables of some module could not be copied.
@@ -133,7 +134,6 @@ unsafe fn read_module(
         bias,
         eh_frame_hdr: hdr,
         eh_frame: frames,
-        in_place,
     }
 }
 

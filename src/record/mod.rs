@@ -19,10 +19,12 @@ pub(crate) mod live;
 mod loader;
 pub(crate) mod loss;
 mod memory;
+mod module_copies;
 mod module_list;
 pub(crate) mod modules;
 mod own;
 mod pool;
+mod readers;
 pub(crate) mod region;
 mod room;
 pub(crate) mod sampler;
@@ -46,6 +48,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use fork::Turn;
 use live::LiveSample;
 use loss::Loss;
+use modules::ListReader;
 use start::Start;
 use sum::Sum;
 use thread::Muted;
@@ -229,6 +232,7 @@ fn maintain_tables(now_ns: u64) {
         return;
     };
     MAINTAINED_NS.store(now_ns, Ordering::Relaxed);
+    modules::maintain();
     unwind::maintain();
     live::maintain();
     settings::speed_up_when_empty(live::fullness());
@@ -246,7 +250,11 @@ fn reclaim_unloaded() {
     }
     // A frame was in an object when its stack was walked. By the list of this moment: code that was
     // loaded meanwhile is in it.
-    let is_gone = |address| modules::current().is_some_and(|list| list.find(address).is_none());
+    let reading = ListReader::start();
+    let is_gone = |address| {
+        let list = reading.current();
+        list.is_some_and(|list| list.find(address).is_none())
+    };
     if sites::reclaim(MAX_DEAD_SITES, is_gone) {
         LOOKED_AT.store(unloaded, Ordering::Relaxed);
     }

@@ -1,24 +1,22 @@
 //! Lists of loaded objects.
 //!
-//! A list is immutable and replaced whole; captures read the current one without a lock. Replaced lists
-//! are kept for good, because a capture may still be reading one: their bytes are bounded, and one
-//! that holds again is taken again.
+//! A list is immutable and replaced whole; captures read the current one without a lock. A list that was
+//! replaced is freed once no capture can be reading it any more.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use allocator_api2::boxed::Box;
 
 use super::elf::Section;
 use super::own::{Own, OwnVec};
-use super::unwind;
+use super::readers::{self, Readers};
+use super::{fork, thread, unwind};
 
-/// Bytes of lists that may be made: a list takes less than 200 bytes for each loaded object.
+/// Bytes of lists that may be there at once: a list takes less than 200 bytes for each loaded object.
 const MAX_LISTS: usize = 16 << 20;
-/// Bytes of unwind tables, paths and build ids that may be copied.
-const MAX_COPIED: usize = 16 << 20;
 
 /// A loaded object.
 #[derive(Clone)]
@@ -30,107 +28,121 @@ pub(crate) struct Module {
     pub(crate) bias: usize,
     pub(super) eh_frame_hdr: Section,
     pub(super) eh_frame: Section,
-    /// The tables are read where they are mapped.
-    pub(super) in_place: bool,
 }
 
 /// One immutable list.
 pub(crate) struct ModuleList {
     /// In the order of their addresses; no two overlap.
     pub(crate) modules: OwnVec<Module>,
-    /// The list that was made before this one.
-    older: Option<&'static ModuleList>,
+    /// No other list ever has this one, which is above zero.
+    pub(crate) number: usize,
+    /// The next one of those that were replaced.
+    next: AtomicPtr<ModuleList>,
 }
 
 static CURRENT: AtomicPtr<ModuleList> = AtomicPtr::new(ptr::null_mut());
-/// The list that was made last.
-static NEWEST: AtomicPtr<ModuleList> = AtomicPtr::new(ptr::null_mut());
 /// Bytes of all lists.
 static LISTS: AtomicUsize = AtomicUsize::new(0);
-static COPIED: AtomicUsize = AtomicUsize::new(0);
 
-/// The current list; `None` before there is one.
-pub(crate) fn current() -> Option<&'static ModuleList> {
-    list_in(&CURRENT)
+/// Counters of walks: more than most machines have processors for.
+const COUNTERS: usize = 32;
+static READERS: Readers<COUNTERS> = Readers::new();
+
+/// Lists that were replaced before the counters were looked at first, and those counters that were at zero
+/// since. Who has the right to replace the list changes these three.
+static WAITING: AtomicPtr<ModuleList> = AtomicPtr::new(ptr::null_mut());
+static QUIET: AtomicU64 = AtomicU64::new(0);
+/// Lists that were replaced later.
+static REPLACED: AtomicPtr<ModuleList> = AtomicPtr::new(ptr::null_mut());
+
+/// Keeps all lists that it gives.
+#[derive(Debug)]
+pub(crate) struct ListReader(
+    #[expect(dead_code, reason = "its end matters")] readers::Reader<'static>,
+);
+
+impl ListReader {
+    #[inline(always)]
+    pub(crate) fn start() -> ListReader {
+        ListReader(READERS.enter(thread::number()))
+    }
+
+    /// The current list; `None` before there is one.
+    #[inline(always)]
+    pub(crate) fn current(&self) -> Option<&ModuleList> {
+        // Acquire: pairs with the exchange in `publish`.
+        let list = CURRENT.load(Ordering::Acquire);
+        // SAFETY: a published list is never changed, and not freed while this lives.
+        unsafe { list.as_ref() }
+    }
+
+    /// Whether a list that this gave is the current one.
+    pub(crate) fn is_current(&self, list: &ModuleList) -> bool {
+        ptr::eq(CURRENT.load(Ordering::Relaxed), list)
+    }
 }
 
-fn list_in(place: &AtomicPtr<ModuleList>) -> Option<&'static ModuleList> {
-    // Acquire: pairs with the releases in `replace` and `publish`.
-    let list = place.load(Ordering::Acquire);
-    // SAFETY: published lists are never changed and never freed.
-    unsafe { list.as_ref() }
-}
-
-/// All lists that were made, the last one first.
-fn lists() -> impl Iterator<Item = &'static ModuleList> {
-    std::iter::successors(list_in(&NEWEST), |list| list.older)
-}
-
-/// Whether the list stays as it is from now on, because its bytes are used up.
+/// Whether the list stays as it is for now, because there is no room for others.
 pub(crate) fn is_frozen() -> bool {
     LISTS.load(Ordering::Relaxed) >= MAX_LISTS
 }
 
-/// Makes the list of these modules the current one. Whether there was memory for it.
-pub(super) fn replace(mut modules: OwnVec<Module>) -> bool {
-    sort(&mut modules);
-    let Some(list) = lists().find(|list| list.has_just(&modules)) else {
-        return publish(modules);
-    };
-    make_current(list);
-    true
-}
-
-/// Makes a new list the current one. Whether there was memory for it.
+/// Makes a new list the current one. Whether there was memory for it. Called by one thread at a time, as
+/// [`free_replaced`] is.
 pub(super) fn publish(mut modules: OwnVec<Module>) -> bool {
+    static NUMBER: AtomicUsize = AtomicUsize::new(1);
     sort(&mut modules);
     modules.shrink_to_fit();
-    let bytes = size_of::<ModuleList>() + modules.capacity() * size_of::<Module>();
     let list = ModuleList {
         modules,
-        older: list_in(&NEWEST),
+        number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        next: AtomicPtr::new(ptr::null_mut()),
     };
-    // Lists are never freed, nor changed.
+    let bytes = list.bytes();
     let Ok(list) = Box::try_new_in(list, Own::Modules) else {
         return false;
     };
-    let list = Box::leak(list);
     LISTS.fetch_add(bytes, Ordering::Relaxed);
-    // Release: pairs with the acquire in `list_in`.
-    NEWEST.store(list, Ordering::Release);
-    make_current(list);
+    // AcqRel: the list is seen whole, and so is the old one here.
+    let old = CURRENT.swap(Box::leak(list), Ordering::AcqRel);
+    unwind::modules_changed();
+    // SAFETY: published lists are freed by this thread alone, which has not freed this one.
+    if let Some(list) = unsafe { old.as_ref() } {
+        // Relaxed, here and below: who changes these next has the right to do so from this thread.
+        list.next
+            .store(REPLACED.load(Ordering::Relaxed), Ordering::Relaxed);
+        REPLACED.store(old, Ordering::Relaxed);
+    }
     true
 }
 
-fn make_current(list: &'static ModuleList) {
-    // Release: pairs with the acquire in `list_in`.
-    CURRENT.store(ptr::from_ref(list).cast_mut(), Ordering::Release);
-    unwind::modules_changed();
+/// Frees those lists that no walk can be reading any more. Called by one thread at a time.
+pub(super) fn free_replaced() {
+    // The parent's walks never end here, and what is the parent's is not freed in a child.
+    if fork::generation() > 0 {
+        return;
+    }
+    let waiting = WAITING.load(Ordering::Relaxed);
+    let quiet = QUIET.load(Ordering::Relaxed) | READERS.quiet();
+    QUIET.store(quiet, Ordering::Relaxed);
+    if !waiting.is_null() && quiet != Readers::<COUNTERS>::ALL {
+        return;
+    }
+    // Taken over before anything is freed: a process forked meanwhile finds no freed list.
+    WAITING.store(REPLACED.load(Ordering::Relaxed), Ordering::Release);
+    REPLACED.store(ptr::null_mut(), Ordering::Release);
+    QUIET.store(0, Ordering::Release);
+    let mut replaced = waiting;
+    while !replaced.is_null() {
+        // SAFETY: made by `publish`, replaced, and each counter was at zero since: nobody reads it.
+        let list = unsafe { Box::from_raw_in(replaced, Own::Modules) };
+        LISTS.fetch_sub(list.bytes(), Ordering::Relaxed);
+        replaced = list.next.load(Ordering::Relaxed);
+    }
 }
 
 pub(super) fn sort(modules: &mut OwnVec<Module>) {
     modules.sort_unstable_by_key(|module| module.range.start);
-}
-
-impl Module {
-    /// Bytes of it that stay for good, whatever is unloaded.
-    fn copies(&self) -> [&'static [u8]; 4] {
-        let tables = if self.in_place {
-            [&[][..]; 2]
-        } else {
-            [self.eh_frame_hdr.bytes, self.eh_frame.bytes]
-        };
-        [self.path, self.build_id, tables[0], tables[1]]
-    }
-
-    /// Whether both are the same in every respect. What is kept of equal modules is the same, too.
-    fn is(&self, other: &Module) -> bool {
-        self.range == other.range
-            && ptr::eq(self.path, other.path)
-            && ptr::eq(self.build_id, other.build_id)
-            && ptr::eq(self.eh_frame_hdr.bytes, other.eh_frame_hdr.bytes)
-            && ptr::eq(self.eh_frame.bytes, other.eh_frame.bytes)
-    }
 }
 
 impl ModuleList {
@@ -143,31 +155,11 @@ impl ModuleList {
         module.range.contains(&address).then_some(module)
     }
 
-    /// Whether these are its modules, which are in order.
-    fn has_just(&self, modules: &[Module]) -> bool {
-        let mut pairs = self.modules.iter().zip(modules);
-        self.modules.len() == modules.len() && pairs.all(|(own, module)| own.is(module))
+    fn bytes(&self) -> usize {
+        size_of::<ModuleList>() + self.modules.capacity() * size_of::<Module>()
     }
 }
 
 pub(super) fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
-}
-
-/// A copy that stays for good, made unless some list has it: plugins that take each other's place are
-/// copied once each. `None` past the bound on such copies.
-pub(super) fn keep(bytes: &[u8]) -> Option<&'static [u8]> {
-    let modules = lists().flat_map(|list| list.modules.iter());
-    let mut copies = modules.flat_map(Module::copies);
-    if let Some(copy) = copies.find(|copy| *copy == bytes) {
-        return Some(copy);
-    }
-    let copied = COPIED.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
-    let mut copy = OwnVec::new_in(Own::Modules);
-    if copied > MAX_COPIED || copy.try_reserve_exact(bytes.len()).is_err() {
-        COPIED.fetch_sub(bytes.len(), Ordering::Relaxed);
-        return None;
-    }
-    copy.extend_from_slice(bytes);
-    Some(copy.leak())
 }

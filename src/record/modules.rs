@@ -15,13 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::fork::{self, Held, Turn};
 use super::gone;
 use super::loader::{self, find_object, loaded, loader_counts};
-use super::module_list::{overlap, publish, replace};
+use super::module_list::{free_replaced, overlap, publish};
 use super::own::{Own, OwnVec};
 use super::unwind;
 
 pub(crate) use super::gone::{loaded_and_gone, unloaded};
 pub(crate) use super::loader::copy_refused;
-pub(crate) use super::module_list::{Module, ModuleList, current, is_frozen};
+pub(crate) use super::module_list::{ListReader, Module, ModuleList, is_frozen};
 
 /// The loader's counts of loads and unloads when the list was last compared with its own.
 static LOADER_COUNTS: AtomicU64 = AtomicU64::new(0);
@@ -48,7 +48,10 @@ pub(crate) fn refresh() {
     let Some(_replacing) = start_replacing() else {
         return;
     };
-    let Some(list) = current() else { return };
+    let reading = ListReader::start();
+    let Some(list) = reading.current() else {
+        return;
+    };
     if loader_counts() == LOADER_COUNTS.load(Ordering::Relaxed) {
         return;
     }
@@ -56,7 +59,7 @@ pub(crate) fn refresh() {
         return;
     };
     gone::note(&list.modules, &modules);
-    if replace(modules) {
+    if publish(modules) {
         LOADER_COUNTS.store(counts, Ordering::Relaxed);
     }
 }
@@ -69,8 +72,11 @@ pub(crate) fn discover(address: usize) -> bool {
     let Some(_replacing) = start_replacing() else {
         return false;
     };
+    let reading = ListReader::start();
     // Not before: what another thread has published meanwhile must not be lost.
-    let Some(list) = current() else { return false };
+    let Some(list) = reading.current() else {
+        return false;
+    };
     if list.find(address).is_some() {
         return true;
     }
@@ -88,11 +94,20 @@ pub(crate) fn discover(address: usize) -> bool {
             .cloned(),
     );
     modules.push(found);
-    replace(modules)
+    publish(modules)
 }
+
+/// Frees what was replaced and is no longer read.
+pub(crate) fn maintain() {
+    if let Some(_replacing) = REPLACING.start() {
+        free_replaced();
+    }
+}
+
+/// Whoever has it may replace the list.
+static REPLACING: Turn = Turn::new();
 
 /// The right to replace the list, while it is replaced at all.
 fn start_replacing() -> Option<Held<'static>> {
-    static REPLACING: Turn = Turn::new();
     (!is_frozen()).then(|| REPLACING.start()).flatten()
 }

@@ -15,7 +15,7 @@ mod x86_64;
 
 use super::Registers;
 use crate::record::memory::StackMemory;
-use crate::record::modules::{self, ModuleList};
+use crate::record::modules::{self, ListReader, ModuleList};
 use crate::record::stack::{self, Captured};
 
 #[cfg(target_arch = "aarch64")]
@@ -53,12 +53,20 @@ pub(crate) fn walk<'a>(
     memory: &mut StackMemory<'_>,
     last: &'a mut LastWalk,
 ) -> Captured<'a> {
-    let Some(mut code) = Tables::current() else {
+    let reading = ListReader::start();
+    let Some(mut code) = Tables::current(&reading) else {
         return Captured::NONE;
     };
     let stack = last::walk(&mut code, memory, start(from), last, &stack::is_plumbing);
-    if code.missed {
+    let Tables {
+        changed, missed, ..
+    } = code;
+    if missed {
         table::grow_if_needed();
+    }
+    drop(reading);
+    if changed {
+        modules::maintain();
     }
     stack
 }
@@ -74,15 +82,16 @@ fn start(from: &Registers) -> (Frame, Option<usize>) {
 }
 
 /// The rules of loaded code.
-struct Tables {
-    list: &'static ModuleList,
+struct Tables<'a> {
+    reading: &'a ListReader,
+    list: &'a ModuleList,
     table: Table,
     /// Whether `list` has been replaced since the walk began.
     changed: bool,
     missed: bool,
 }
 
-impl Code for Tables {
+impl Code for Tables<'_> {
     type Rule = Rule;
 
     #[inline(always)]
@@ -117,19 +126,16 @@ impl Code for Tables {
     }
 
     fn generation(&self) -> usize {
-        if self.changed {
-            0
-        } else {
-            std::ptr::from_ref(self.list) as usize
-        }
+        if self.changed { 0 } else { self.list.number }
     }
 }
 
-impl Tables {
+impl<'a> Tables<'a> {
     /// `None` while no module is known.
-    fn current() -> Option<Tables> {
+    fn current(reading: &'a ListReader) -> Option<Tables<'a>> {
         Some(Tables {
-            list: modules::current()?,
+            reading,
+            list: reading.current()?,
             table: Table::current(),
             changed: false,
             missed: false,
@@ -144,7 +150,7 @@ impl Tables {
                 // Code that was made at run time, or no code at all.
                 return None;
             }
-            self.list = modules::current()?;
+            self.list = self.reading.current()?;
             self.changed = true;
         }
         let module = self.list.find(address)?;
@@ -154,7 +160,7 @@ impl Tables {
             Err(Gap::NoTable) => Row::NoTable,
         };
         let rule = Rule::of(&row);
-        self.table.keep(address, rule, self.list);
+        self.table.keep(address, rule, self.list, self.reading);
         self.missed = true;
         Some(rule)
     }

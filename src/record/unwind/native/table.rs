@@ -19,7 +19,7 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
-use crate::record::modules::{self, ModuleList};
+use crate::record::modules::{ListReader, ModuleList};
 use crate::record::own;
 
 use super::Rule;
@@ -90,7 +90,8 @@ pub(super) fn grow_if_needed() {
     if len == 0 || len >= MAX_BUCKETS || !is_too_small(len) {
         return;
     }
-    let Some(list) = modules::current() else {
+    let reading = ListReader::start();
+    let Some(list) = reading.current() else {
         return;
     };
     let all = Table::of(MAX_BUCKETS);
@@ -108,7 +109,7 @@ pub(super) fn grow_if_needed() {
     }
     // SeqCst: as in `clear`; what was copied may be of an older list.
     fence(Ordering::SeqCst);
-    if !is_current(list) {
+    if !reading.is_current(list) {
         clear();
     }
 }
@@ -117,10 +118,6 @@ pub(super) fn grow_if_needed() {
 /// that it does not hold what is needed.
 fn is_too_small(buckets: usize) -> bool {
     EVICTIONS.load(Ordering::Relaxed) as usize > buckets * WAYS / 2
-}
-
-fn is_current(list: &'static ModuleList) -> bool {
-    modules::current().is_some_and(|current| ptr::eq(current, list))
 }
 
 /// The upper bits of a multiplicative hash.
@@ -162,7 +159,7 @@ impl Table {
     }
 
     /// Puts a rule from this list of modules into the table.
-    pub(super) fn keep(self, address: usize, rule: Rule, list: &'static ModuleList) {
+    pub(super) fn keep(self, address: usize, rule: Rule, list: &ModuleList, reading: &ListReader) {
         let mask = self.buckets.len().wrapping_sub(1);
         let place = place_of(address) & mask;
         if address >= 1 << 48 || self.buckets.get(place).is_none() {
@@ -172,7 +169,7 @@ impl Table {
         self.put(place, entry);
         // SeqCst: pairs with the fence in `clear`.
         fence(Ordering::SeqCst);
-        if !is_current(list) {
+        if !reading.is_current(list) {
             self.take_back(place, entry);
         }
     }

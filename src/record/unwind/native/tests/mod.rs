@@ -12,15 +12,16 @@ use super::row::{Frame, Step};
 use super::sources::{Code, Memory};
 use super::{LastWalk, Registers, StackMemory, Tables, stack, start};
 use crate::config::MAX_DEPTH;
+use crate::record::memory;
 use crate::record::memory::PageCopies;
+use crate::record::modules::{self, ListReader};
 use crate::record::stack::{Captured, hash_of};
-use crate::record::{memory, modules};
 
 /// The table and the list are the process's, so tests that change or need them take turns.
 fn my_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    if modules::current().is_none() {
+    if ListReader::start().current().is_none() {
         memory::prepare();
         super::prepare();
         modules::load();
@@ -68,7 +69,8 @@ impl From<Captured<'_>> for Walked {
 /// A walk that remembers nothing.
 #[inline(never)]
 fn walk_plainly(from: &Registers, memory: &mut StackMemory<'_>) -> Walked {
-    let mut code = Tables::current().expect("the modules are loaded");
+    let reading = ListReader::start();
+    let mut code = Tables::current(&reading).expect("the modules are loaded");
     walk_all(&mut code, memory, start(from), &stack::is_plumbing)
 }
 

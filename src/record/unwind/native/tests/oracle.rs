@@ -13,7 +13,7 @@ use super::super::table::Table;
 use super::super::{Code, Native, Rule, Tables};
 use super::my_turn;
 use super::rules::word;
-use crate::record::modules::{self, Module, ModuleList};
+use crate::record::modules::{ListReader, Module};
 
 type Cache = CacheNative<MustNotAllocateDuringUnwind>;
 type Framehop = UnwinderNative<&'static [u8], MustNotAllocateDuringUnwind>;
@@ -49,9 +49,10 @@ fn outcome(found: Result<Option<u64>, Error>, regs: &UnwindRegsNative) -> Step {
     }
 }
 
-fn tables(list: &'static ModuleList) -> Tables {
+fn tables(reading: &ListReader) -> Tables<'_> {
     Tables {
-        list,
+        reading,
+        list: reading.current().unwrap(),
         table: Table::current(),
         changed: false,
         missed: false,
@@ -69,14 +70,15 @@ fn every_step_is_framehops_step() {
     const SEED: u64 = 0x7275_6c65;
     const ADDRESSES: usize = 100_000;
     let _turn = my_turn();
-    let list = modules::current().unwrap();
+    let reading = ListReader::start();
+    let list = reading.current().unwrap();
     let mut framehop = Framehop::new();
     for module in &list.modules {
         framehop.add_module(framehops(module));
     }
     let mut rng = SmallRng::seed_from_u64(SEED);
     let mut cache = Cache::default();
-    let mut code = tables(list);
+    let mut code = tables(&reading);
     let (mut by_rule, mut by_row, mut differing) = (0, 0, 0);
     for _ in 0..ADDRESSES {
         let module = &list.modules[rng.random_range(0..list.modules.len())];

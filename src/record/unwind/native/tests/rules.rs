@@ -6,7 +6,7 @@ use super::super::row::{Arch, Frame, Plain, Row, Step};
 use super::super::table::{self, Table};
 use super::super::{Rule as NativeRule, aarch64, x86_64};
 use super::my_turn;
-use crate::record::modules;
+use crate::record::modules::{self, ListReader};
 use crate::record::sampler::mix;
 
 /// A made-up word of the stack, the same each time; some cannot be read, some are 0.
@@ -182,13 +182,14 @@ fn signatures_are_stripped_from_return_addresses() {
 fn the_table_finds_what_it_was_given_and_grows() {
     let _turn = my_turn();
     table::clear();
-    let list = modules::current().unwrap();
+    let reading = ListReader::start();
+    let list = reading.current().unwrap();
     let rule = |number: usize| NativeRule((mix(number as u64) as u16) | 16);
     let address = |number: usize| 0x7000_0000_0000 + number * 37;
     let before = table::bytes();
     let mut wanted = 0;
     for number in 0..20_000 {
-        Table::current().keep(address(number), rule(number), list);
+        Table::current().keep(address(number), rule(number), list, &reading);
         table::grow_if_needed();
         wanted = number;
     }
@@ -211,14 +212,15 @@ fn the_table_finds_what_it_was_given_and_grows() {
 #[test]
 fn another_list_of_modules_forgets_all_rules() {
     let _turn = my_turn();
-    let old = modules::current().unwrap();
+    let reading = ListReader::start();
+    let old = reading.current().unwrap();
     let address = 0x7123_4567_89ab;
-    Table::current().keep(address, NativeRule(77), old);
+    Table::current().keep(address, NativeRule(77), old, &reading);
     assert_eq!(Table::current().find(address), Some(NativeRule(77)));
     modules::load();
-    assert!(!std::ptr::eq(old, modules::current().unwrap()));
+    assert!(!reading.is_current(old));
     assert_eq!(Table::current().find(address), None);
     // Learned from the old list, and too late.
-    Table::current().keep(address, NativeRule(77), old);
+    Table::current().keep(address, NativeRule(77), old, &reading);
     assert_eq!(Table::current().find(address), None);
 }
