@@ -25,8 +25,8 @@
 //! wide. What they hold in bytes cannot hide.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
-use statrs::distribution::{ContinuousCDF, Gamma};
 
+use crate::analyze::distributions;
 use crate::snapshot::Totals;
 
 const LOWER: f64 = 0.025;
@@ -163,10 +163,10 @@ fn gamma_quantile(mean: f64, variance: f64, p: f64) -> f64 {
     if shape >= LARGE_SHAPE {
         return mean * wilson_hilferty(shape, p);
     }
-    match Gamma::new(shape, 1.0) {
-        Ok(gamma) => mean / shape * gamma.inverse_cdf(p),
-        Err(_) => mean,
+    if shape <= 0.0 {
+        return mean;
     }
+    mean / shape * distributions::gamma_quantile(shape, p)
 }
 
 /// The quantile of a gamma distribution with mean 1: its cube root is nearly normal.

@@ -5,6 +5,7 @@
 mod caller;
 mod choice;
 mod diff;
+mod distributions;
 mod estimate;
 #[cfg(feature = "server")]
 pub(crate) mod figures;

@@ -31,9 +31,8 @@
 //! it at a rate of 5 %: the p-value of rank `k` of `n` is at most `0.05·k/n`. Where nothing changed
 //! at all, at most 5 % of diffs have a row so called; tests simulate both.
 
-use statrs::function::beta::beta_reg;
-
 use crate::analyze::Estimate;
+use crate::analyze::distributions::beta_below;
 
 /// Errors of `X`, in units, between which the unseen part of `Y` fades out.
 const FADE: std::ops::Range<f64> = 1.8..2.3;
@@ -99,7 +98,7 @@ pub(super) fn p_value(x: &Side, y: &Side) -> f64 {
         return missed;
     }
     // P(at least `larger` of all), continued between whole numbers.
-    let tail = beta_reg(larger / weight, smaller / weight + 1.0, 0.5);
+    let tail = beta_below(larger / weight, smaller / weight + 1.0, 0.5);
     (2.0 * tail).max(missed).min(1.0)
 }
 

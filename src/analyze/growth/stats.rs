@@ -1,10 +1,10 @@
 //! The few statistics that the verdicts share.
 
 use super::{Rate, Watch};
+use crate::analyze::distributions::{beta_below, gamma_above, gamma_quantile};
 use crate::snapshot::evidence::LiveObject;
-use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
-use statrs::function::beta::beta_reg;
-use statrs::function::gamma::gamma_ur;
+
+pub(crate) use crate::analyze::distributions::student_above;
 
 /// Fewer samples than this are not worth a word.
 pub(crate) const MIN_SAMPLES: u32 = 5;
@@ -20,7 +20,7 @@ pub(crate) fn poisson_at_most(count: u32, mean: f64) -> f64 {
     if mean <= 0.0 {
         return 1.0;
     }
-    gamma_ur(f64::from(count) + 1.0, mean)
+    gamma_above(f64::from(count) + 1.0, mean)
 }
 
 /// Whether so few could well be chance for a Poisson variable of this mean, told without the cost of
@@ -35,12 +35,7 @@ pub(crate) fn binomial_at_most(count: u32, trials: u32, share: f64) -> f64 {
         return 1.0;
     }
     let (failed, succeeded) = (f64::from(trials - count), f64::from(count) + 1.0);
-    beta_reg(failed, succeeded, 1.0 - share.clamp(0.0, 1.0))
-}
-
-/// P(T > `t`) for Student's t.
-pub(crate) fn student_above(t: f64, freedom: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |student| student.sf(t))
+    beta_below(failed, succeeded, 1.0 - share.clamp(0.0, 1.0))
 }
 
 /// 95 % interval of a sum `total` whose variance is estimated as `variance`; `unit` is what one more
@@ -50,8 +45,12 @@ pub(crate) fn gamma_interval(total: f64, variance: f64, unit: f64) -> Rate {
         if mean <= 0.0 || variance <= 0.0 {
             return mean.max(0.0);
         }
-        let scale = variance / (2.0 * mean);
-        ChiSquared::new(mean / scale).map_or(mean, |chi| scale * chi.inverse_cdf(level))
+        let scale = variance / mean;
+        let shape = mean / scale;
+        if !shape.is_finite() || shape <= 0.0 {
+            return mean;
+        }
+        scale * gamma_quantile(shape, level)
     };
     Rate {
         estimate: total,

@@ -7,7 +7,7 @@
 //! which is where long lives begin that nobody can tell from leaks.
 
 use super::process::World;
-use statrs::distribution::{ContinuousCDF, LogNormal};
+use crate::analyze::distributions::normal_above;
 
 /// Objects that leak among others; times in shares of the watch.
 struct Hidden {
@@ -45,9 +45,7 @@ const HIDDEN: &[Hidden] = &[
         hard: true,
         samples: |ticks| 2.0 * ticks + 30.0,
         leaked: |_| 30.0,
-        survival: |age| {
-            LogNormal::new((1.0f64 / 200.0).ln(), 1.5).map_or(0.0, |lives| lives.sf(age))
-        },
+        survival: |age| normal_above((age * 200.0).ln() / 1.5),
         life: |w| w.lognormal(1.0 / 200.0, 1.5),
     },
 ];
