@@ -28,7 +28,7 @@ const MAY_IMPORT_RECORD: &[&str] = &["record", "alloc", "snapshot"];
 const UNSAFE: &[&str] = &[
     "alloc.rs",
     "alloc/jemalloc.rs",
-    "process/glibc.rs",
+    "process/calls.rs",
     "process/pin.rs",
     "record/clock.rs",
     "record/elf.rs",

@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::proc::{self, Mount};
+
 /// The smallest memory limit above the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemoryLimit {
@@ -44,41 +46,28 @@ struct Group {
 
 impl MemoryLimit {
     /// The limit of this moment; none where there is none.
-    #[cfg(target_os = "linux")]
     pub(crate) fn read() -> Option<MemoryLimit> {
-        use procfs::process::Process;
-
-        let myself = Process::myself().ok()?;
-        let groups = myself.cgroups().ok()?;
-        let mounts = myself.mountinfo().ok()?;
+        let groups = proc::of_self("cgroup")?;
+        let mounts = proc::of_self("mountinfo")?;
         find(&groups, &mounts, |path| std::fs::read_to_string(path).ok())
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn read() -> Option<MemoryLimit> {
-        None
     }
 }
 
-#[cfg(target_os = "linux")]
-fn find(
-    groups: &procfs::ProcessCGroups,
-    mounts: &procfs::process::MountInfos,
-    read: impl Fn(&Path) -> Option<String>,
-) -> Option<MemoryLimit> {
+fn find(groups: &str, mounts: &str, read: impl Fn(&Path) -> Option<String>) -> Option<MemoryLimit> {
+    let mounts: Vec<Mount<'_>> = proc::mounts(mounts).collect();
     let mut smallest: Option<MemoryLimit> = None;
-    for group in groups {
-        let version = match group.controllers.as_slice() {
-            [] if group.hierarchy == 0 => &V2,
-            controllers if controllers.iter().any(|name| name == "memory") => &V1,
+    for group in proc::cgroups(groups) {
+        let version = match group.controllers {
+            "" if group.hierarchy == 0 => &V2,
+            controllers if proc::has(controllers, "memory") => &V1,
             _ => continue,
         };
         let mount = mounts.iter().find(|mount| {
-            mount.fs_type == version.file_system
-                && (group.hierarchy == 0 || mount.super_options.contains_key("memory"))
+            mount.file_system == version.file_system
+                && (group.hierarchy == 0 || proc::has(mount.options, "memory"))
         });
         let Some(mount) = mount else { continue };
-        let place = locate(&group.pathname, &mount.root, &mount.mount_point);
+        let place = locate(group.path, &mount.root, Path::new(&mount.mount_point));
         let found = smallest_limit(&place, version, &read);
         smallest = match (smallest, found) {
             (Some(a), Some(b)) if b.limit_bytes < a.limit_bytes => Some(b),
@@ -130,21 +119,16 @@ fn parse_bytes(text: &str) -> Option<u64> {
     (bytes < 1 << 62).then_some(bytes)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
-    use procfs::process::MountInfos;
-    use procfs::{FromRead, ProcessCGroups};
-
     use super::*;
 
     fn limit(cgroup: &str, mountinfo: &str, files: &[(&str, &str)]) -> Option<(u64, Option<u64>)> {
-        let groups = ProcessCGroups::from_read(cgroup.as_bytes()).unwrap();
-        let mounts = MountInfos::from_read(mountinfo.as_bytes()).unwrap();
         let read = |path: &Path| {
             let file = files.iter().find(|(name, _)| Path::new(name) == path);
             file.map(|(_, text)| format!("{text}\n"))
         };
-        find(&groups, &mounts, read).map(|found| (found.limit_bytes, found.used_bytes))
+        find(cgroup, mountinfo, read).map(|found| (found.limit_bytes, found.used_bytes))
     }
 
     const V2_MOUNT: &str =

@@ -1,5 +1,7 @@
 //! The memory of the machine that the process runs on.
 
+use super::proc;
+
 /// The machine's memory at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Machine {
@@ -10,20 +12,13 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    #[cfg(target_os = "linux")]
     pub(crate) fn read() -> Option<Machine> {
-        use procfs::Current;
-
-        let memory = procfs::Meminfo::current().ok()?;
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let bytes = |key| Some(proc::value(&text, key)?.parse::<u64>().ok()? << 10);
         Some(Machine {
-            total_bytes: memory.mem_total,
-            available_bytes: memory.mem_available,
+            total_bytes: bytes("MemTotal:")?,
+            available_bytes: bytes("MemAvailable:"),
         })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn read() -> Option<Machine> {
-        None
     }
 }
 

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::time::{ClockId, clock_gettime};
+use super::calls::thread_cpu_ns;
 
 static TOTAL_NS: AtomicU64 = AtomicU64::new(0);
 
@@ -16,8 +16,7 @@ thread_local! {
 
 /// Adds the CPU time of the current thread, which must be heapwatch's own, since its last call.
 pub(crate) fn charge() {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let used = (time.tv_sec as u64) * 1_000_000_000 + time.tv_nsec as u64;
+    let used = thread_cpu_ns();
     let before = CHARGED_NS.replace(used);
     // Relaxed: a sum that nothing else is read by.
     TOTAL_NS.fetch_add(used.saturating_sub(before), Ordering::Relaxed);
@@ -43,13 +42,9 @@ mod tests {
             while started.elapsed().as_millis() < 50 {
                 std::hint::spin_loop();
             }
-            let thread_seconds = || {
-                let time = clock_gettime(ClockId::ThreadCPUTime);
-                time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-            };
             charge();
             charge();
-            thread_seconds()
+            thread_cpu_ns() as f64 / 1e9
         });
         let used = worker.join().unwrap();
         let added = seconds() - before;

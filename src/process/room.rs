@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::glibc;
+use super::{calls, proc};
 
 /// What a report needs, debug information aside, in all but very large programs.
 pub(crate) const WORK_BYTES: u64 = 32 << 20;
@@ -16,7 +16,7 @@ const LITTLE_BYTES: u64 = 1 << 30;
 /// Where little address space is left, has new threads of this process take less of it.
 pub(crate) fn save_room() {
     if left_bytes().is_some_and(|left| left < LITTLE_BYTES) {
-        glibc::share_arenas();
+        calls::share_arenas();
     }
 }
 
@@ -35,39 +35,27 @@ pub(crate) fn check_room(bytes: u64) -> io::Result<()> {
 }
 
 /// What the limits leave; none where there is no limit, or nothing is known of it.
-#[cfg(target_os = "linux")]
 fn left_bytes() -> Option<u64> {
-    use procfs::process::{Limit, LimitValue, Process};
-
-    let myself = Process::myself().ok()?;
-    let limits = myself.limits().ok()?;
-    let bound = |limit: Limit| match limit.soft_limit {
-        LimitValue::Value(bytes) => Some(bytes),
-        LimitValue::Unlimited => None,
-    };
-    let limits = [limits.max_address_space, limits.max_data_size].map(bound);
+    let limits = proc::of_self("limits")?;
+    let limits = ["Max address space", "Max data size"].map(|name| proc::limit(&limits, name));
     if limits == [None, None] {
         return None;
     }
-    let pages = myself.statm().ok()?;
-    let used = [pages.size, pages.data].map(|pages| pages * procfs::page_size());
+    let statm = proc::of_self("statm")?;
+    // Address space, and what of it is data and stack.
+    let pages = |column| statm.split_whitespace().nth(column)?.parse::<u64>().ok();
+    let used = [pages(0)?, pages(5)?].map(|pages| pages * calls::page_bytes());
     left(limits, used)
 }
 
 /// The least that a limit leaves of what is in use.
-#[cfg(target_os = "linux")]
 fn left(limits: [Option<u64>; 2], used: [u64; 2]) -> Option<u64> {
     let both = limits.into_iter().zip(used);
     both.filter_map(|(limit, used)| Some(limit?.saturating_sub(used)))
         .min()
 }
 
-#[cfg(not(target_os = "linux"))]
-fn left_bytes() -> Option<u64> {
-    None
-}
-
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
