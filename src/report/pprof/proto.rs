@@ -2,142 +2,208 @@
 //!
 //! Strings are indices into `string_table`, whose first entry is empty. The table holds bytes, as
 //! some tools write names that are not UTF-8.
+//!
+//! What prost would derive is written by a macro here, because the derivation takes several times as
+//! long to build as all that it is for.
 
 use std::borrow::Cow;
 
-use prost::Message;
+use prost::bytes::{Buf, BufMut};
+use prost::encoding::{self, DecodeContext, WireType};
+use prost::{DecodeError, Message};
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Profile {
-    /// What the values of a sample are, in their order.
-    #[prost(message, repeated, tag = "1")]
-    pub(crate) sample_type: Vec<ValueType>,
-    #[prost(message, repeated, tag = "2")]
-    pub(crate) sample: Vec<Sample>,
-    /// The first is the program itself.
-    #[prost(message, repeated, tag = "3")]
-    pub(crate) mapping: Vec<Mapping>,
-    #[prost(message, repeated, tag = "4")]
-    pub(crate) location: Vec<Location>,
-    #[prost(message, repeated, tag = "5")]
-    pub(crate) function: Vec<Function>,
-    #[prost(bytes = "vec", repeated, tag = "6")]
-    pub(crate) string_table: Vec<Vec<u8>>,
-    #[prost(int64, tag = "7")]
-    pub(crate) drop_frames: i64,
-    #[prost(int64, tag = "8")]
-    pub(crate) keep_frames: i64,
-    /// When the profile was taken, since 1970; of a delta, when it began.
-    #[prost(int64, tag = "9")]
-    pub(crate) time_nanos: i64,
-    #[prost(int64, tag = "10")]
-    pub(crate) duration_nanos: i64,
-    #[prost(message, optional, tag = "11")]
-    pub(crate) period_type: Option<ValueType>,
-    #[prost(int64, tag = "12")]
-    pub(crate) period: i64,
-    #[prost(int64, repeated, tag = "13")]
-    pub(crate) comment: Vec<i64>,
-    #[prost(int64, tag = "14")]
-    pub(crate) default_sample_type: i64,
+/// Structures of fields `tag how type name: Type`, with how they are read and written.
+macro_rules! messages {
+    ($($(#[$about:meta])* pub(crate) struct $message:ident {
+        $($(#[$of:meta])* $tag:literal $how:ident $type:ident $field:ident: $held:ty,)*
+    })*) => {$(
+        $(#[$about])*
+        pub(crate) struct $message {
+            $($(#[$of])* pub(crate) $field: $held,)*
+        }
+
+        impl Message for $message {
+            fn encode_raw(&self, buf: &mut impl BufMut) {
+                $(put!($how $type, $tag, &self.$field, buf);)*
+            }
+
+            fn merge_field(
+                &mut self,
+                tag: u32,
+                wire_type: WireType,
+                buf: &mut impl Buf,
+                context: DecodeContext,
+            ) -> Result<(), DecodeError> {
+                match tag {
+                    $($tag => read!($how $type, wire_type, &mut self.$field, buf, context),)*
+                    _ => encoding::skip_field(wire_type, tag, buf, context),
+                }
+            }
+
+            fn encoded_len(&self) -> usize {
+                0 $(+ length!($how $type, $tag, &self.$field))*
+            }
+
+            fn clear(&mut self) {
+                *self = Self::default();
+            }
+        }
+    )*};
 }
 
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct ValueType {
-    /// `inuse_space`
-    #[prost(int64, tag = "1")]
-    pub(crate) r#type: i64,
-    /// `bytes`
-    #[prost(int64, tag = "2")]
-    pub(crate) unit: i64,
+/// Writes a field: one value unless it is 0, `packed` numbers, `each` of a list, or `maybe` one.
+macro_rules! put {
+    (one $type:ident, $tag:literal, $value:expr, $buf:ident) => {
+        if !is_default($value) {
+            encoding::$type::encode($tag, $value, $buf);
+        }
+    };
+    (packed $type:ident, $tag:literal, $value:expr, $buf:ident) => {
+        encoding::$type::encode_packed($tag, $value, $buf)
+    };
+    (each $type:ident, $tag:literal, $value:expr, $buf:ident) => {
+        encoding::$type::encode_repeated($tag, $value, $buf)
+    };
+    (maybe $type:ident, $tag:literal, $value:expr, $buf:ident) => {
+        if let Some(value) = $value {
+            encoding::$type::encode($tag, value, $buf);
+        }
+    };
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Sample {
-    /// Innermost first.
-    #[prost(uint64, repeated, tag = "1")]
-    pub(crate) location_id: Vec<u64>,
-    #[prost(int64, repeated, tag = "2")]
-    pub(crate) value: Vec<i64>,
-    #[prost(message, repeated, tag = "3")]
-    pub(crate) label: Vec<Label>,
+/// What a field takes when it is written.
+macro_rules! length {
+    (one $type:ident, $tag:literal, $value:expr) => {
+        if is_default($value) {
+            0
+        } else {
+            encoding::$type::encoded_len($tag, $value)
+        }
+    };
+    (packed $type:ident, $tag:literal, $value:expr) => {
+        encoding::$type::encoded_len_packed($tag, $value)
+    };
+    (each $type:ident, $tag:literal, $value:expr) => {
+        encoding::$type::encoded_len_repeated($tag, $value)
+    };
+    (maybe $type:ident, $tag:literal, $value:expr) => {
+        $value
+            .as_ref()
+            .map_or(0, |value| encoding::$type::encoded_len($tag, value))
+    };
 }
 
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct Label {
-    #[prost(int64, tag = "1")]
-    pub(crate) key: i64,
-    #[prost(int64, tag = "2")]
-    pub(crate) str: i64,
-    #[prost(int64, tag = "3")]
-    pub(crate) num: i64,
-    #[prost(int64, tag = "4")]
-    pub(crate) num_unit: i64,
+/// Reads a field.
+macro_rules! read {
+    (one $type:ident, $($from:tt)*) => {
+        encoding::$type::merge($($from)*)
+    };
+    (maybe $type:ident, $wire_type:ident, $value:expr, $buf:ident, $context:ident) => {
+        encoding::$type::merge(
+            $wire_type,
+            $value.get_or_insert_with(Default::default),
+            $buf,
+            $context,
+        )
+    };
+    ($repeated:ident $type:ident, $($from:tt)*) => {
+        encoding::$type::merge_repeated($($from)*)
+    };
 }
 
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct Mapping {
-    #[prost(uint64, tag = "1")]
-    pub(crate) id: u64,
-    #[prost(uint64, tag = "2")]
-    pub(crate) memory_start: u64,
-    #[prost(uint64, tag = "3")]
-    pub(crate) memory_limit: u64,
-    #[prost(uint64, tag = "4")]
-    pub(crate) file_offset: u64,
-    #[prost(int64, tag = "5")]
-    pub(crate) filename: i64,
-    #[prost(int64, tag = "6")]
-    pub(crate) build_id: i64,
-    /// With these, a reader does not look names up itself.
-    #[prost(bool, tag = "7")]
-    pub(crate) has_functions: bool,
-    #[prost(bool, tag = "8")]
-    pub(crate) has_filenames: bool,
-    #[prost(bool, tag = "9")]
-    pub(crate) has_line_numbers: bool,
-    #[prost(bool, tag = "10")]
-    pub(crate) has_inline_frames: bool,
+/// What a reader takes a field for that is not written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Location {
-    #[prost(uint64, tag = "1")]
-    pub(crate) id: u64,
-    /// 0 if there is none.
-    #[prost(uint64, tag = "2")]
-    pub(crate) mapping_id: u64,
-    /// Within the call instruction.
-    #[prost(uint64, tag = "3")]
-    pub(crate) address: u64,
-    /// Innermost first: the last is the function that all others are inlined into.
-    #[prost(message, repeated, tag = "4")]
-    pub(crate) line: Vec<Line>,
-    #[prost(bool, tag = "5")]
-    pub(crate) is_folded: bool,
-}
+messages! {
+    #[derive(Debug, Default, Clone, PartialEq)]
+    pub(crate) struct Profile {
+        /// What the values of a sample are, in their order.
+        1 each message sample_type: Vec<ValueType>,
+        2 each message sample: Vec<Sample>,
+        /// The first is the program itself.
+        3 each message mapping: Vec<Mapping>,
+        4 each message location: Vec<Location>,
+        5 each message function: Vec<Function>,
+        6 each bytes string_table: Vec<Vec<u8>>,
+        7 one int64 drop_frames: i64,
+        8 one int64 keep_frames: i64,
+        /// When the profile was taken, since 1970; of a delta, when it began.
+        9 one int64 time_nanos: i64,
+        10 one int64 duration_nanos: i64,
+        11 maybe message period_type: Option<ValueType>,
+        12 one int64 period: i64,
+        13 packed int64 comment: Vec<i64>,
+        14 one int64 default_sample_type: i64,
+    }
 
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct Line {
-    #[prost(uint64, tag = "1")]
-    pub(crate) function_id: u64,
-    #[prost(int64, tag = "2")]
-    pub(crate) line: i64,
-}
+    #[derive(Debug, Default, Clone, Copy, PartialEq)]
+    pub(crate) struct ValueType {
+        /// `inuse_space`
+        1 one int64 r#type: i64,
+        /// `bytes`
+        2 one int64 unit: i64,
+    }
 
-#[derive(Clone, Copy, PartialEq, Message)]
-pub(crate) struct Function {
-    #[prost(uint64, tag = "1")]
-    pub(crate) id: u64,
-    #[prost(int64, tag = "2")]
-    pub(crate) name: i64,
-    /// As the linker knows it.
-    #[prost(int64, tag = "3")]
-    pub(crate) system_name: i64,
-    #[prost(int64, tag = "4")]
-    pub(crate) filename: i64,
-    #[prost(int64, tag = "5")]
-    pub(crate) start_line: i64,
+    #[derive(Debug, Default, Clone, PartialEq)]
+    pub(crate) struct Sample {
+        /// Innermost first.
+        1 packed uint64 location_id: Vec<u64>,
+        2 packed int64 value: Vec<i64>,
+        3 each message label: Vec<Label>,
+    }
+
+    #[derive(Debug, Default, Clone, Copy, PartialEq)]
+    pub(crate) struct Label {
+        1 one int64 key: i64,
+        2 one int64 str: i64,
+        3 one int64 num: i64,
+        4 one int64 num_unit: i64,
+    }
+
+    #[derive(Debug, Default, Clone, Copy, PartialEq)]
+    pub(crate) struct Mapping {
+        1 one uint64 id: u64,
+        2 one uint64 memory_start: u64,
+        3 one uint64 memory_limit: u64,
+        4 one uint64 file_offset: u64,
+        5 one int64 filename: i64,
+        6 one int64 build_id: i64,
+        /// With these, a reader does not look names up itself.
+        7 one bool has_functions: bool,
+        8 one bool has_filenames: bool,
+        9 one bool has_line_numbers: bool,
+        10 one bool has_inline_frames: bool,
+    }
+
+    #[derive(Debug, Default, Clone, PartialEq)]
+    pub(crate) struct Location {
+        1 one uint64 id: u64,
+        /// 0 if there is none.
+        2 one uint64 mapping_id: u64,
+        /// Within the call instruction.
+        3 one uint64 address: u64,
+        /// Innermost first: the last is the function that all others are inlined into.
+        4 each message line: Vec<Line>,
+        5 one bool is_folded: bool,
+    }
+
+    #[derive(Debug, Default, Clone, Copy, PartialEq)]
+    pub(crate) struct Line {
+        1 one uint64 function_id: u64,
+        2 one int64 line: i64,
+    }
+
+    #[derive(Debug, Default, Clone, Copy, PartialEq)]
+    pub(crate) struct Function {
+        1 one uint64 id: u64,
+        2 one int64 name: i64,
+        /// As the linker knows it.
+        3 one int64 system_name: i64,
+        4 one int64 filename: i64,
+        5 one int64 start_line: i64,
+    }
 }
 
 impl Profile {
