@@ -2,8 +2,11 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -192,9 +195,9 @@ impl Endpoint {
     async fn run(self, mut stopped: oneshot::Receiver<()>) {
         let mut tasks = JoinSet::new();
         for number in 0.. {
-            let stream = tokio::select! {
-                _ = &mut stopped => return,
-                stream = self.accept(&mut tasks) => stream,
+            let accepted = self.accept(&mut tasks);
+            let Err(stream) = first_of(&mut stopped, accepted).await else {
+                return;
             };
             let slot = self
                 .connections
@@ -240,14 +243,23 @@ async fn drive(stream: TcpStream, slot: Slot, service: Arc<Service>, patience: P
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         // Heads up to twice the limit are read, so that most clients are told what is wrong.
-        .max_header_size(2 * MAX_HEAD)
-        .max_buf_size(4 * MAX_HEAD)
+        .max_buf_size(2 * MAX_HEAD)
         .serve_connection(TokioIo::new(stream), answer);
-    tokio::select! {
-        // An error is the client's: it went away, or sent what is not HTTP and was told so.
-        _ = connection => {}
-        () = slot.expired() => {}
-    }
+    // An error is the client's: it went away, or sent what is not HTTP and was told so.
+    let _ = first_of(connection, slot.expired()).await;
+}
+
+/// What the first of two ends with, or else the second: whichever ends first.
+async fn first_of<A, B>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> Result<A, B> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    poll_fn(|context| match first.as_mut().poll(context) {
+        Poll::Ready(end) => Poll::Ready(Ok(end)),
+        Poll::Pending => second.as_mut().poll(context).map(Err),
+    })
+    .await
 }
 
 #[cfg(test)]
