@@ -78,6 +78,10 @@ mod process;
 mod record;
 pub mod report;
 pub mod snapshot;
+#[cfg_attr(
+    not(feature = "symbols"),
+    allow(dead_code, reason = "what makes names of what files tell")
+)]
 mod symbols;
 pub mod testing;
 

@@ -6,17 +6,22 @@
 //! could hold, so that a forked child can do it, too.
 
 mod cache;
+#[cfg(feature = "symbols")]
 mod complete;
+#[cfg(feature = "symbols")]
 mod dwarf;
 mod lack;
+#[cfg_attr(not(feature = "symbols"), path = "symbols/unread.rs")]
 mod module;
 mod names;
+#[cfg(feature = "symbols")]
 mod object;
+mod offsets;
 mod origin;
 mod paths;
 mod site;
 mod tasks;
-#[cfg(test)]
+#[cfg(all(test, feature = "symbols"))]
 mod tests;
 mod types;
 
@@ -25,14 +30,35 @@ use std::sync::Arc;
 
 use crate::snapshot::{Frame, Location, Module, Names, Origin, PerProcess, Snapshot, muted};
 use cache::{Cache, Key};
+use lack::Lack;
+pub(crate) use module::code;
 pub use names::escaped;
 pub(crate) use names::{MAX_NAME, base, cut, split_last};
-pub(crate) use object::code;
 pub(crate) use origin::origin_of;
 pub(crate) use paths::unversioned;
 pub(crate) use site::{blamed_frame, call_site, is_runtime, own_frame};
 pub(crate) use tasks::spawned_task;
 pub(crate) use types::allocated_type;
+
+/// The part of a module that is executed, in whole pages as the kernel maps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code {
+    /// First address in this process.
+    pub(crate) start: u64,
+    /// One past the last address.
+    pub(crate) end: u64,
+    /// Where in the file it begins.
+    pub(crate) file_offset: u64,
+}
+
+/// Frames of some addresses.
+struct Resolved {
+    frames: Vec<Vec<Frame>>,
+    /// Whether these are the names for good: not if a file could not be had at the moment.
+    lasting: bool,
+    /// What the file does not hold.
+    lack: Option<Lack>,
+}
 
 static CACHE: PerProcess<Cache> = PerProcess::new();
 

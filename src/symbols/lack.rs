@@ -1,7 +1,5 @@
 //! What an object file does not say of its code, and what to do about it.
 
-use object::{Object as _, ObjectSection as _};
-
 use super::names::escaped;
 
 /// What is missing in a file that rustc made.
@@ -13,6 +11,9 @@ pub(super) enum Lack {
     Lines,
     /// The same, because they are in other files.
     Split,
+    /// Nothing, but this build of heapwatch reads no files.
+    #[cfg(not(feature = "symbols"))]
+    Unread,
 }
 
 impl Lack {
@@ -34,15 +35,11 @@ impl Lack {
                 "the debug information of {file} is in other files, so lines and inlined functions are missing: \
                  set split-debuginfo = \"off\" in its Cargo profile"
             ),
+            #[cfg(not(feature = "symbols"))]
+            Lack::Unread => format!(
+                "{file} was not read, so names are missing: turn on heapwatch's feature symbols, or complete a \
+                 snapshot with heapwatch symbolize"
+            ),
         }
     }
-}
-
-/// Whether rustc made some of a file. Nobody misses the names in a C library.
-pub(super) fn is_rust(object: &object::File<'_>) -> bool {
-    const MARK: &[u8] = b"rustc version";
-    let comment = object.section_by_name(".comment");
-    comment
-        .and_then(|section| section.data().ok())
-        .is_some_and(|text| text.windows(MARK.len()).any(|part| part == MARK))
 }

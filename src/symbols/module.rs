@@ -5,10 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub(crate) use super::object::code;
+
+use super::Resolved;
 use super::dwarf::{DebugInfo, RawFrame};
-use super::lack::{Lack, is_rust};
+use super::lack::Lack;
 use super::names;
-use super::object::{Files, Opener, endian, sections};
+use super::object::{Files, Opener, endian, is_rust, sections};
+use super::offsets::{offset_frame, offset_name};
 use super::origin::{Packages, is_shim, origin};
 use super::paths::{Source, Sources};
 use crate::snapshot::{Frame, Module, Origin};
@@ -33,15 +37,6 @@ pub(super) fn resolve(module: &Module, addresses: &[u64]) -> Resolved {
         lasting: !opener.ran_short(),
         lack,
     }
-}
-
-/// Frames of some addresses.
-pub(super) struct Resolved {
-    pub(super) frames: Vec<Vec<Frame>>,
-    /// Whether these are the names for good: not if a file could not be had at the moment.
-    pub(super) lasting: bool,
-    /// What the file does not hold.
-    pub(super) lack: Option<Lack>,
 }
 
 type Found = (Vec<Vec<Frame>>, Option<Lack>);
@@ -196,21 +191,4 @@ fn qualify(name: String, source: Option<&Source>, caller: Option<&Frame>) -> Str
             .unwrap_or_else(|| format!("{module}::{name}")),
         _ => name,
     }
-}
-
-fn offset_frame(module: &Module, address: u64) -> Frame {
-    Frame {
-        function: offset_name(module, address).into(),
-        file: None,
-        line: None,
-        origin: Origin::Foreign,
-        inlined: false,
-    }
-}
-
-/// `libfoo.so+0x1234`: the offset is the address that the object file states.
-fn offset_name(module: &Module, address: u64) -> String {
-    let name = module.path.rsplit('/').next().unwrap_or_default();
-    let name = if name.is_empty() { "?" } else { name };
-    format!("{}+{address:#x}", names::escaped(name))
 }

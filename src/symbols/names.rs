@@ -58,11 +58,7 @@ pub(super) fn merge(symbol: Option<&str>, dwarf: Option<&str>) -> Option<String>
 
 /// A readable name from a mangled or `DW_AT_name` one.
 pub(super) fn tidy(raw: &str) -> String {
-    let name = match rustc_demangle::try_demangle(raw) {
-        // The alternate form drops hashes.
-        Ok(demangled) => Cow::Owned(format!("{demangled:#}")),
-        Err(_) => Cow::Borrowed(raw),
-    };
+    let name = demangled(raw).map_or(Cow::Borrowed(raw), Cow::Owned);
     let name = name.strip_prefix("_<").map_or_else(
         || name.to_string(),
         // Old demanglers' spelling of `<T as U>`.
@@ -106,6 +102,18 @@ fn with_futures(mut path: String, own: &str) -> String {
 /// Whether a character may stand in a path without arguments.
 fn in_path(c: char) -> bool {
     c.is_alphanumeric() || "_:{}#".contains(c)
+}
+
+#[cfg(feature = "symbols")]
+fn demangled(raw: &str) -> Option<String> {
+    // The alternate form drops hashes.
+    Some(format!("{:#}", rustc_demangle::try_demangle(raw).ok()?))
+}
+
+/// Nothing reads files with mangled names.
+#[cfg(not(feature = "symbols"))]
+fn demangled(_: &str) -> Option<String> {
+    None
 }
 
 fn is_v0(symbol: &str) -> bool {

@@ -11,6 +11,7 @@ use addr2line::gimli::{DwarfSections, EndianSlice, RunTimeEndian, SectionId};
 use memmap2::Mmap;
 use object::{Object as _, ObjectSection as _, ObjectSegment as _, SegmentFlags};
 
+use super::Code;
 use crate::process::{WORK_BYTES, check_room};
 use crate::snapshot::Module;
 
@@ -106,17 +107,6 @@ impl Files {
     }
 }
 
-/// The part of a module that is executed, in whole pages as the kernel maps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Code {
-    /// First address in this process.
-    pub(crate) start: u64,
-    /// One past the last address.
-    pub(crate) end: u64,
-    /// Where in the file it begins.
-    pub(crate) file_offset: u64,
-}
-
 /// Where a module's code is. `None` if its file is gone or not known to be the same.
 pub(crate) fn code(module: &Module) -> Option<Code> {
     let files = Files::open(module, &Opener::default())?;
@@ -154,6 +144,15 @@ pub(super) fn sections<'a>(object: &object::File<'a>) -> Option<Sections<'a>> {
     };
     object.section_by_name(".debug_info")?;
     DwarfSections::load(|id| load(id).ok_or(())).ok()
+}
+
+/// Whether rustc made some of a file. Nobody misses the names in a C library.
+pub(super) fn is_rust(object: &object::File<'_>) -> bool {
+    const MARK: &[u8] = b"rustc version";
+    let comment = object.section_by_name(".comment");
+    comment
+        .and_then(|section| section.data().ok())
+        .is_some_and(|text| text.windows(MARK.len()).any(|part| part == MARK))
 }
 
 /// Byte order of an object.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+#[cfg(feature = "symbols")]
 use object::{Object as _, ObjectSection as _};
 
 use super::names::{escaped, first_segment, split_as};
@@ -39,6 +40,7 @@ pub(super) struct Packages(HashMap<String, (Arc<str>, Arc<str>)>);
 
 impl Packages {
     /// Reads the source paths that panic messages need, which are in a stripped binary, too.
+    #[cfg(feature = "symbols")]
     pub(super) fn of(object: &object::File<'_>) -> Packages {
         let mut packages = Packages::default();
         if let Some(section) = object.section_by_name(".rodata")
