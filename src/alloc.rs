@@ -355,7 +355,7 @@ impl<A: GlobalAlloc> Alloc<A> {
 /// # Errors
 ///
 /// [`Error::Config`] beyond 4,294,967,295 bytes, [`Error::NotInstalled`] if heapwatch is not the
-/// global allocator.
+/// global allocator, [`Error::NotSupported`] where nothing is sampled.
 pub fn set_interval(bytes: u64) -> Result<(), Error> {
     let interval = u32::try_from(bytes).map_err(|_| {
         Error::Config(format!(
@@ -363,7 +363,7 @@ pub fn set_interval(bytes: u64) -> Result<(), Error> {
         ))
     })?;
     if !thread::counts_allocations() {
-        return Err(Error::NotInstalled);
+        return Err(record::absent());
     }
     settings::set_interval(interval);
     thread::redraw(record::interval_here());

@@ -9,6 +9,8 @@ use std::io;
 pub enum Error {
     /// heapwatch is not this program's global allocator, so there is nothing to report.
     NotInstalled,
+    /// Nothing is sampled on this platform: allocations pass through to the inner allocator.
+    NotSupported,
     /// Nothing watches growth in this process, so nothing can be said of it.
     NotWatched,
     /// A setting is outside of what is possible; the text names it and the possible values.
@@ -34,6 +36,10 @@ impl fmt::Display for Error {
             Error::NotInstalled => f.write_str(
                 "heapwatch is not the global allocator of this program; add \
                  `#[global_allocator] static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();`",
+            ),
+            Error::NotSupported => f.write_str(
+                "heapwatch samples nothing on this platform, only on 64-bit Linux with glibc; the \
+                 program runs as if without it",
             ),
             Error::NotWatched => f.write_str(
                 "nothing watches growth in this process; call heapwatch::watch() early in main, or \

@@ -64,6 +64,10 @@
 
 mod alloc;
 mod analyze;
+#[allow(
+    dead_code,
+    reason = "some of it is for `record` alone, which is not everywhere"
+)]
 mod config;
 mod error;
 pub mod growth;
@@ -75,6 +79,14 @@ mod jemalloc;
 pub mod metrics;
 mod own_thread;
 mod process;
+// The one place that says where allocations are sampled; elsewhere they pass through.
+#[cfg_attr(
+    any(
+        heapwatch_pass_through,
+        not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))
+    ),
+    path = "record/elsewhere.rs"
+)]
 mod record;
 pub mod report;
 pub mod snapshot;

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 pub(crate) use crate::record::fork::PerProcess;
 pub use crate::record::sites::AGE_BUCKETS;
-use crate::record::thread;
+use crate::record::{self, thread};
 
 pub use facts::{Facts, JemallocFacts};
 use serial::{Hex, bounded};
@@ -355,7 +355,7 @@ pub(crate) fn check_installed() -> Result<(), Error> {
     if thread::counts_allocations() {
         Ok(())
     } else {
-        Err(Error::NotInstalled)
+        Err(record::absent())
     }
 }
 

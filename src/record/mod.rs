@@ -5,6 +5,13 @@
 //! global or the inner allocator; it does not format, panic or do I/O; it waits for no lock but the
 //! short ones of its own tables, under which nothing foreign is called; and it runs with enough stack
 //! ([`room`]). What takes longer is done by [`maintain`].
+#![cfg_attr(
+    any(
+        heapwatch_fallback_unwinder,
+        not(any(target_arch = "x86_64", target_arch = "aarch64"))
+    ),
+    allow(dead_code, reason = "the platform's unwinder needs less than our own")
+)]
 
 mod budget;
 mod cells;
@@ -45,6 +52,7 @@ use std::alloc::Layout;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::Error;
 use fork::Turn;
 use live::LiveSample;
 use loss::Loss;
@@ -53,6 +61,11 @@ use start::Start;
 use sum::Sum;
 use thread::Muted;
 use unwind::Registers;
+
+/// Why nothing is counted, where nothing is.
+pub(crate) fn absent() -> Error {
+    Error::NotInstalled
+}
 
 static START: Start = Start::new();
 

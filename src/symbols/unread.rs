@@ -3,7 +3,7 @@
 use super::lack::Lack;
 use super::offsets::offset_frame;
 use super::{Code, Resolved};
-use crate::snapshot::{Frame, Module};
+use crate::snapshot::Module;
 
 pub(super) fn resolve(module: &Module, addresses: &[u64]) -> Resolved {
     let frame = |address: &u64| vec![offset_frame(module, *address)];
