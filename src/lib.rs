@@ -57,10 +57,13 @@
 //!
 //! `server`, on by default, adds the endpoint and its metrics. Without it there are the allocator,
 //! snapshots and reports.
+//! `symbols`, on by default, reads names and lines of call sites; without it they are modules and offsets.
 //!
 //! `axum` adds `router`, the same pages as routes for a server of your own; `flamegraph` flame graphs as
 //! SVG; `cli` the command line, `heapwatch`.
 #![deny(unsafe_code)]
+// docs.rs says of each item which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod alloc;
 mod analyze;
