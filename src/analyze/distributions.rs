@@ -164,7 +164,7 @@ fn beta_below_mean(a: f64, b: f64, x: f64) -> f64 {
 
 /// What lies above `t` of Student's t distribution; 1 where that has no degrees of freedom.
 pub(crate) fn student_above(t: f64, freedom: f64) -> f64 {
-    if !(freedom > 0.0) {
+    if freedom.is_nan() || freedom <= 0.0 {
         return 1.0;
     }
     let outside = beta_below(freedom / 2.0, 0.5, freedom / (freedom + t * t));

@@ -26,7 +26,7 @@ fn ln_gamma_is_that_of_factorials_and_halves() {
 fn gamma_is_the_sum_of_poisson_probabilities() {
     for n in [0u32, 1, 2, 5, 20, 100, 500] {
         for mean in [0.01, 0.5, 1.0, 3.0, 19.9, 20.1, 21.0, 99.0, 130.0, 600.0] {
-            let (mut term, mut sum) = ((-mean as f64).exp(), 0.0);
+            let (mut term, mut sum) = (f64::exp(-mean), 0.0);
             for k in 0..=n {
                 sum += term;
                 term *= mean / f64::from(k + 1);
