@@ -134,6 +134,8 @@ fn resolve_with(cache: &Cache, modules: &[Module], locations: &[Location]) -> Na
             }
         }
     }
+    // Some of it is said of all files.
+    missing.dedup();
     Names {
         frames,
         lasting,

@@ -36,10 +36,11 @@ impl Lack {
                  set split-debuginfo = \"off\" in its Cargo profile"
             ),
             #[cfg(not(feature = "symbols"))]
-            Lack::Unread => format!(
-                "{file} was not read, so names are missing: turn on heapwatch's feature symbols, or complete a \
-                 snapshot with heapwatch symbolize"
-            ),
+            Lack::Unread => {
+                "this build of heapwatch reads no files, so names are missing: turn on its feature \
+                             symbols, or complete a snapshot with heapwatch symbolize"
+                    .to_owned()
+            }
         }
     }
 }
