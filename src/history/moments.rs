@@ -104,13 +104,26 @@ impl Moments {
     /// Takes a moment out; what led from the next one to it now leads on to the one before.
     fn forget(&mut self, index: usize) {
         let gone = self.kept.remove(index);
-        if let Some(before) = index.checked_sub(1).and_then(|i| self.kept.get_mut(i)) {
+        let (earlier, later) = self.kept.split_at_mut(index);
+        if let Some(before) = earlier.last_mut() {
             // Stable: of two entries for one site the earlier moment's comes first and stays.
             before.sites.extend(gone.sites);
             before.sites.sort_by_key(|past| past.site);
             before.sites.dedup_by_key(|past| past.site);
+            // A site that came and went since then is in no moment.
+            let is_later = |site| later.iter().rev().any(|moment| moment.names(site));
+            before
+                .sites
+                .retain(|past| !past.is_nothing() || is_later(past.site));
             before.sites.shrink_to_fit();
         }
+    }
+}
+
+impl Moment {
+    fn names(&self, site: SiteKey) -> bool {
+        let found = self.sites.binary_search_by_key(&site, |past| past.site);
+        found.is_ok()
     }
 }
 
@@ -205,6 +218,39 @@ mod tests {
             }
         }
         assert_eq!(moments.kept[0].sites, [all[1], all[4]]);
+    }
+
+    /// Where plugins come and go, sites do: those of all times together would fill the past, and drive out what
+    /// can be compared.
+    #[test]
+    fn what_came_and_went_between_two_moments_takes_nothing() {
+        const LASTING: u32 = 100;
+        const PASSING: u32 = 50;
+        let filled = |passing: u32| {
+            let mut moments = Moments::default();
+            for tick in 0..2000 {
+                let lasting = (0..LASTING).map(|site| reading(site, u64::from(tick) + 1, 0));
+                let first = LASTING + tick * passing;
+                let passing = (first..first + passing).map(|site| reading(site, 5, 5));
+                let readings: Vec<Past> = lasting.chain(passing).collect();
+                moments.push(tick, f64::from(tick), &readings);
+            }
+            moments
+        };
+        let (with, without) = (filled(PASSING), filled(0));
+        assert_eq!(with.times(), without.times());
+        // Each moment has those that were there, and tells that those of the next one were not.
+        let most = without.bytes() as f64 * f64::from(LASTING + 2 * PASSING) / f64::from(LASTING);
+        assert!(
+            with.bytes() as f64 <= 1.05 * most,
+            "{}, {most}",
+            with.bytes()
+        );
+        for time in with.times() {
+            let (_, mut sites) = with.nearest(time).unwrap();
+            sites.retain(|_, past| past.samples > 0);
+            assert_eq!(sites.len() as u32, LASTING + PASSING, "at {time}");
+        }
     }
 
     /// The bound holds whatever changes, and some past stays.

@@ -58,6 +58,12 @@ impl Past {
         }
     }
 
+    /// Whether the site was not there.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.samples == 0
+    }
+
     /// Allocated and not yet freed. Both sums are rounded in the same way and only grow, so none of
     /// this is negative.
     pub(crate) fn live(&self) -> Totals {
