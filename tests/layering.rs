@@ -36,6 +36,7 @@ const UNSAFE: &[&str] = &[
     "record/inherit.rs",
     "record/memory.rs",
     "record/loader.rs",
+    "record/module_copies.rs",
     "record/module_list.rs",
     "record/own.rs",
     "record/region.rs",

@@ -21,7 +21,7 @@ use super::unwind;
 
 pub(crate) use super::gone::{loaded_and_gone, unloaded};
 pub(crate) use super::loader::copy_refused;
-pub(crate) use super::module_list::{ListReader, Module, ModuleList, is_frozen};
+pub(crate) use super::module_list::{ListReader, Module, is_frozen};
 
 /// The loader's counts of loads and unloads when the list was last compared with its own.
 static LOADER_COUNTS: AtomicU64 = AtomicU64::new(0);

@@ -15,7 +15,8 @@ mod x86_64;
 
 use super::Registers;
 use crate::record::memory::StackMemory;
-use crate::record::modules::{self, ListReader, ModuleList};
+use crate::record::module_list::ModuleList;
+use crate::record::modules::{self, ListReader};
 use crate::record::stack::{self, Captured};
 
 #[cfg(target_arch = "aarch64")]

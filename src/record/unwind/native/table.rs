@@ -19,7 +19,8 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
-use crate::record::modules::{ListReader, ModuleList};
+use crate::record::module_list::ModuleList;
+use crate::record::modules::ListReader;
 use crate::record::own;
 
 use super::Rule;
