@@ -163,17 +163,19 @@ fn tables_are_as_wide_as_the_terminal() {
         terminal.tmux(&["resize-window", "-x", &width.to_string(), "-y", "60"]);
         let program = env!("CARGO_BIN_EXE_heapwatch");
         terminal.type_line(&format!(
-            "clear; {program} top -n 5 {}; echo e''nd",
+            "clear; {program} top -n 5 {}; echo e''nd of {width}",
             service.url
         ));
+        // Not the end of the table before, which is still there until the shell has read the line.
+        let end = format!("end of {width}");
         terminal.until("all of the table", |screen| {
-            screen.lines().any(|line| line == "end")
+            screen.lines().any(|line| line == end)
         });
         let joined = terminal.tmux(&["capture-pane", "-p", "-J"]);
         let table = joined
             .lines()
             .skip_while(|line| !line.starts_with("heap by site"));
-        for line in table.take_while(|line| line.trim_end() != "end") {
+        for line in table.take_while(|line| line.trim_end() != end) {
             let length = line.trim_end().chars().count();
             assert!(length <= width, "{length} of {width}: {line}");
         }
