@@ -163,7 +163,9 @@ fn tables_are_as_wide_as_the_terminal() {
         terminal.tmux(&["resize-window", "-x", &width.to_string(), "-y", "60"]);
         let program = env!("CARGO_BIN_EXE_heapwatch");
         terminal.type_line(&format!(
-            "clear; {program} top -n 5 {}; echo e''nd of {width}",
+            // tmux tells the terminal of its size when it finds the time.
+            "until stty size | grep -q ' {width}$'; do sleep 0.1; done; clear; {program} top -n 5 {}; \
+             echo e''nd of {width}",
             service.url
         ));
         // Not the end of the table before, which is still there until the shell has read the line.
