@@ -22,10 +22,11 @@ fn commands() -> String {
     blocks.concat()
 }
 
-/// Runs the commands in a fresh directory. Returns that directory and what they printed.
+/// Runs the commands in a fresh directory, outside of this workspace, which `cargo new` would add the service to.
+/// Returns the service's directory and what they printed.
 fn follow(name: &str) -> (PathBuf, String) {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let directory = target.join(name);
+    let directory = std::env::temp_dir().join(format!("heapwatch-{name}"));
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).expect("a directory");
     forget_the_service(&target.with_file_name("release").join(".fingerprint"));
