@@ -49,7 +49,7 @@ const COUNTERS: usize = 32;
 static READERS: Readers<COUNTERS> = Readers::new();
 
 /// Lists that were replaced before the counters were looked at first, and those counters that were at zero
-/// since. Who has the right to replace the list changes these three.
+/// since. Only the thread that may replace the list changes these three.
 static WAITING: AtomicPtr<ModuleList> = AtomicPtr::new(ptr::null_mut());
 static QUIET: AtomicU64 = AtomicU64::new(0);
 /// Lists that were replaced later.
@@ -74,11 +74,6 @@ impl ListReader {
         let list = CURRENT.load(Ordering::Acquire);
         // SAFETY: a published list is never changed, and not freed while this lives.
         unsafe { list.as_ref() }
-    }
-
-    /// Whether a list that this gave is the current one.
-    pub(crate) fn is_current(&self, list: &ModuleList) -> bool {
-        ptr::eq(CURRENT.load(Ordering::Relaxed), list)
     }
 }
 
@@ -108,7 +103,7 @@ pub(super) fn publish(mut modules: OwnVec<Module>) -> bool {
     unwind::modules_changed();
     // SAFETY: published lists are freed by this thread alone, which has not freed this one.
     if let Some(list) = unsafe { old.as_ref() } {
-        // Relaxed, here and below: who changes these next has the right to do so from this thread.
+        // Relaxed, here and below: the next thread that changes these got the right to from this one.
         list.next
             .store(REPLACED.load(Ordering::Relaxed), Ordering::Relaxed);
         REPLACED.store(old, Ordering::Relaxed);
@@ -146,6 +141,12 @@ pub(super) fn sort(modules: &mut OwnVec<Module>) {
 }
 
 impl ModuleList {
+    /// Whether it has not been replaced.
+    pub(crate) fn is_current(&self) -> bool {
+        // Relaxed: the address stands for itself, as no other list has it while this one lives.
+        ptr::eq(CURRENT.load(Ordering::Relaxed), self)
+    }
+
     /// The module around an address.
     pub(crate) fn find(&self, address: usize) -> Option<&Module> {
         let after = self

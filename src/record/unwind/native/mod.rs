@@ -161,7 +161,7 @@ impl<'a> Tables<'a> {
             Err(Gap::NoTable) => Row::NoTable,
         };
         let rule = Rule::of(&row);
-        self.table.keep(address, rule, self.list, self.reading);
+        self.table.keep(address, rule, self.list);
         self.missed = true;
         Some(rule)
     }

@@ -110,7 +110,7 @@ pub(super) fn grow_if_needed() {
     }
     // SeqCst: as in `clear`; what was copied may be of an older list.
     fence(Ordering::SeqCst);
-    if !reading.is_current(list) {
+    if !list.is_current() {
         clear();
     }
 }
@@ -160,7 +160,7 @@ impl Table {
     }
 
     /// Puts a rule from this list of modules into the table.
-    pub(super) fn keep(self, address: usize, rule: Rule, list: &ModuleList, reading: &ListReader) {
+    pub(super) fn keep(self, address: usize, rule: Rule, list: &ModuleList) {
         let mask = self.buckets.len().wrapping_sub(1);
         let place = place_of(address) & mask;
         if address >= 1 << 48 || self.buckets.get(place).is_none() {
@@ -170,7 +170,7 @@ impl Table {
         self.put(place, entry);
         // SeqCst: pairs with the fence in `clear`.
         fence(Ordering::SeqCst);
-        if !reading.is_current(list) {
+        if !list.is_current() {
             self.take_back(place, entry);
         }
     }

@@ -12,8 +12,7 @@ use super::row::{Frame, Step};
 use super::sources::{Code, Memory};
 use super::{LastWalk, Registers, StackMemory, Tables, stack, start};
 use crate::config::MAX_DEPTH;
-use crate::record::memory;
-use crate::record::memory::PageCopies;
+use crate::record::memory::{self, PageCopies};
 use crate::record::modules::{self, ListReader};
 use crate::record::stack::{Captured, hash_of};
 
