@@ -1,11 +1,12 @@
-//! What stands here where nothing is sampled: on other systems than 64-bit Linux with glibc every
-//! allocation passes through, at no cost, and whoever asks for a report is told so.
+//! Stands in for `record` on systems other than 64-bit Linux with glibc, where nothing is sampled: every
+//! allocation passes through at no cost, and every request for a report gets an error that says so.
 //!
 //! The parts that only compute are the same as elsewhere.
 #![allow(dead_code, reason = "shared with where allocations are sampled")]
 
 pub(crate) mod deaths;
 pub(crate) mod loss;
+mod sample;
 pub(crate) mod sampler;
 mod site;
 mod site_id;
@@ -87,16 +88,7 @@ pub(crate) mod fork {
 }
 
 pub(crate) mod live {
-    use super::sites::SiteId;
-
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) struct LiveSample {
-        pub(crate) address: usize,
-        pub(crate) size: usize,
-        pub(crate) birth_ns: u64,
-        pub(crate) interval: u32,
-        pub(crate) site: SiteId,
-    }
+    pub(crate) use super::sample::LiveSample;
 
     #[inline(always)]
     pub(crate) fn may_have(_address: usize) -> bool {

@@ -17,8 +17,9 @@ use super::loss::Loss;
 use super::own::Own;
 use super::region;
 use super::sampler::mix;
-use super::sites::SiteId;
 use super::sync::lock;
+
+pub(crate) use super::sample::LiveSample;
 
 /// Not a power of two, so that all shards full are just below the point where hash tables double.
 const SHARDS: usize = 80;
@@ -34,18 +35,6 @@ const HALF_BYTES: usize = table_bytes(BUCKETS / 2);
 /// pages.
 const fn table_bytes(buckets: usize) -> usize {
     SHARDS * (buckets * (size_of::<LiveSample>() + 1) + 16).next_multiple_of(64 << 10)
-}
-
-/// A sampled block that has not been freed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LiveSample {
-    pub(crate) address: usize,
-    pub(crate) size: usize,
-    /// Nanoseconds since the first allocation of the process.
-    pub(crate) birth_ns: u64,
-    /// The interval that it was sampled at.
-    pub(crate) interval: u32,
-    pub(crate) site: SiteId,
 }
 
 type Table = HashTable<LiveSample, Own>;

@@ -34,6 +34,7 @@ mod pool;
 mod readers;
 pub(crate) mod region;
 mod room;
+mod sample;
 pub(crate) mod sampler;
 pub(crate) mod scopes;
 pub(crate) mod settings;

@@ -1,5 +1,5 @@
-//! Where nothing is sampled a program runs as without heapwatch, and whoever asks is told so in one
-//! line. On Linux with `RUSTFLAGS="--cfg heapwatch_pass_through"`, which stands for such a place.
+//! Where nothing is sampled, a program runs as without heapwatch, and each call for a report returns an
+//! error of one line that says so. On Linux with `RUSTFLAGS="--cfg heapwatch_pass_through"`, which stands for such a place.
 
 use heapwatch::Error;
 
