@@ -8,9 +8,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::get;
 
-use super::super::test_client::{Response, fixed, read};
+use super::super::test_client::{Response, blocking, fixed, read};
 use super::*;
-use crate::metrics::fixture;
 
 /// A service with a state and a page of its own, on a runtime of one thread that nothing may block.
 fn serve(config: Config, source: Source) -> SocketAddr {
@@ -168,16 +167,7 @@ fn requests_are_bounded() {
 /// thread here, nor let a second profile begin.
 #[test]
 fn work_is_done_elsewhere_and_one_profile_at_a_time() {
-    let (entered, on_enter) = mpsc::channel();
-    let (release, on_release) = mpsc::channel::<()>();
-    let on_release = std::sync::Mutex::new(on_release);
-    let source: Source = Arc::new(move |_| {
-        let name = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
-        assert_eq!(name, "heapwatch-work\n");
-        let _ = entered.send(());
-        let _ = on_release.lock().unwrap().recv();
-        Ok(fixture::snapshot(&[1.0]))
-    });
+    let (source, on_enter, release) = blocking();
     let addr = serve(Config::new(), source);
     let profile = "/internal/heapwatch/debug/pprof/heap";
     let mut first = send(addr, "GET", profile, &[]);
