@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Block, Counts, layout, now_through};
+use common::{Block, Counts, fork, layout, now_through};
 
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
@@ -65,18 +65,10 @@ fn all_is_counted() -> c_int {
 
 /// The exit status of a child that reports its interval, and whether everything is counted there.
 fn fork_and_look() -> c_int {
-    // SAFETY: the child uses the allocator, which is what is tested, and ends by _exit.
-    unsafe {
-        let pid = libc::fork();
-        assert!(pid >= 0);
-        if pid == 0 {
-            libc::alarm(20);
-            libc::_exit(if interval() == 1 { all_is_counted() } else { 2 });
-        }
-        let mut status = 0;
-        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
-        status
-    }
+    fork::in_child(|| {
+        fork::end_if_it_hangs(20);
+        if interval() == 1 { all_is_counted() } else { 2 }
+    })
 }
 
 /// A burst of small blocks at a small interval would make all later reports coarser, here and in

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::late::Late;
-use common::{Block, child, layout, now_through};
+use common::{Block, child, fork, layout, now_through};
 
 #[global_allocator]
 static ALLOC: Late<heapwatch::Alloc<System>> = Late::new(heapwatch::Alloc::over(System));
@@ -26,21 +26,13 @@ static ENDED: AtomicBool = AtomicBool::new(false);
 
 /// Forks, and returns the exit status of what `work` is in the child; a signal as a negative one.
 fn in_a_fork(work: impl FnOnce() -> c_int) -> c_int {
-    // SAFETY: the child uses the allocator, which is what is tested, and ends by _exit.
-    unsafe {
-        let pid = libc::fork();
-        assert!(pid >= 0);
-        if pid == 0 {
-            // A deadlock ends the child by a signal.
-            libc::alarm(10);
-            libc::_exit(work());
-        }
-        let mut status = 0;
-        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
-        match libc::WIFEXITED(status) {
-            true => libc::WEXITSTATUS(status),
-            false => -libc::WTERMSIG(status),
-        }
+    let status = fork::in_child(|| {
+        fork::end_if_it_hangs(10);
+        work()
+    });
+    match libc::WIFEXITED(status) {
+        true => libc::WEXITSTATUS(status),
+        false => -libc::WTERMSIG(status),
     }
 }
 

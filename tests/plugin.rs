@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use common::{build, child};
+use common::{build, child, fork};
 
 #[global_allocator]
 static ALLOC: heapwatch::Alloc = heapwatch::Alloc::new();
@@ -114,23 +114,8 @@ fn load_and_unload() {
             plugin.close();
             thread::sleep(TICK * 5);
             // What the plugin has left behind for forks, too.
-            assert_eq!(fork_and_exit(), 0);
+            assert_eq!(fork::in_child(|| 0), 0);
             assert!(heapwatch::snapshot().unwrap().live().bytes > 0.0);
         }
     }
-}
-
-/// The wait status of a child that does nothing.
-fn fork_and_exit() -> c_int {
-    let mut status = 0;
-    // SAFETY: the child ends at once.
-    unsafe {
-        let pid = libc::fork();
-        assert!(pid >= 0);
-        if pid == 0 {
-            libc::_exit(0);
-        }
-        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
-    }
-    status
 }

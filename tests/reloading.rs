@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::child::{command, is_child, run};
-use common::{Block, Counts, Rng, layout, through};
+use common::{Block, Counts, Rng, fork, layout, through};
 use heapwatch::Snapshot;
 
 #[global_allocator]
@@ -281,21 +281,11 @@ fn a_list_that_is_no_longer_kept_is_noted() {
     });
 }
 
-/// Runs this in a child of this process, and ends with it.
+/// Runs this in a child of this process, where it must not panic.
 fn in_forked_child(work: impl FnOnce()) {
-    // SAFETY: the other thread of the harness only waits for this one.
-    match unsafe { libc::fork() } {
-        -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
-        0 => {
-            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok();
-            // SAFETY: ends the child at once.
-            unsafe { libc::_exit(if done { 0 } else { 101 }) }
-        }
-        child => {
-            let mut status = 0;
-            // SAFETY: waits for the child made above.
-            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-            assert_eq!(status, 0, "the child failed");
-        }
-    }
+    let status = fork::in_child(|| {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        if done.is_ok() { 0 } else { 101 }
+    });
+    assert_eq!(status, 0, "the child failed");
 }

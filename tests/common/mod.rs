@@ -9,6 +9,7 @@ pub mod build;
 pub mod child;
 pub mod either;
 pub mod exact;
+pub mod fork;
 pub mod late;
 #[cfg(feature = "server")]
 pub mod program;
